@@ -1,0 +1,45 @@
+"""Which lines of aiosmtpd's own log may be exported: those that do not quote the peer.
+
+After a failed AUTH LOGIN a client sends its password, in base64, where the server reads a command; aiosmtpd
+logs that line at INFO and its first word at WARNING. At DEBUG it logs all content. By default a line of its
+log stays here; the table names the messages that may go.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from sessionspan.exported_logs import LogFilter
+
+_ADMITTED: Final = frozenset(
+    (
+        "Peer: %r",
+        "%r handling connection",
+        "%r connection lost",
+        "%r EOF received",
+        "%r connection timeout",
+        "%r Connection lost during _handle_client()",
+        "Connection lost during DATA",
+        "%r SMTP session exception",
+        "%r Exception in handle_exception()",
+        "%r too many bogus commands",
+        "%r waiting PROXY handshake",
+        "%r valid PROXY handshake",
+        "%r invalid PROXY handshake",
+        "%r rejected by handle_PROXY",
+        "%r aborted AUTH with '*'",
+        "%r sender: %s",
+        "%r recip: %s",
+    )
+)
+
+
+def _admits(record: logging.LogRecord) -> bool:
+    # `mail.log` is a name that an application may use for its own lines, too: those are not ours to judge.
+    if record.module not in ("smtp", "lmtp", "proxy_protocol") or "aiosmtpd" not in record.pathname:
+        return True
+    return record.msg in _ADMITTED or str(record.msg).startswith("Available AUTH mechanisms: ")
+
+
+WIRE_LOG: Final = LogFilter("mail.log", _admits)

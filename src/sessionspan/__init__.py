@@ -1,0 +1,7 @@
+"""sessionspan: one OpenTelemetry span per mail or device session, each step an event."""
+
+from sessionspan.manual import session
+from sessionspan.session import Session, current_session
+from sessionspan.version import __version__ as __version__
+
+__all__ = ["Session", "current_session", "session"]

@@ -1,0 +1,45 @@
+"""Socket addresses as they go on the wire: one form per address, nothing where nothing is known."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, NamedTuple, TypeAlias
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+
+class Address(NamedTuple):
+    """One end of a connection: ``host`` is an IP address or a socket path; both None when unknown."""
+
+    host: str | None = None
+    port: int | None = None
+
+
+UNKNOWN = Address()
+
+
+def parse_ip(host: str) -> IPAddress | None:
+    """*host* as an address: without zone, and IPv4-mapped IPv6 (RFC 4291 2.5.5.2) as IPv4."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def address_of(name: Any) -> Address:
+    """What a socket says of one end (``getpeername``, ``getsockname``, asyncio's ``peername``).
+
+    Unix sockets give a path, or '' for an end without a name; tests of libraries give mocks: both
+    unknown unless they say something.
+    """
+    if isinstance(name, (bytes, bytearray)):
+        name = bytes(name).rstrip(b"\0").decode(errors="backslashreplace")
+    if isinstance(name, str):
+        return Address(name) if name else UNKNOWN
+    if isinstance(name, tuple) and len(name) >= 2 and isinstance(name[0], str) and isinstance(name[1], int):
+        ip = parse_ip(name[0])
+        return Address(str(ip) if ip is not None else name[0], name[1])
+    return UNKNOWN

@@ -1,0 +1,245 @@
+"""The catalogue: one small frozen value per event that a session can have.
+
+A field says its attribute key and its privacy class; it never says how it is exported. Observers make
+these values, `Session.record` alone speaks them. Docs tables and tests are generated from this page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+from opentelemetry._logs import SeverityNumber
+
+Value: TypeAlias = str | bool | int | float | tuple[str, ...]
+INFO, WARN, ERROR = SeverityNumber.INFO, SeverityNumber.WARN, SeverityNumber.ERROR
+
+
+class Privacy(Enum):
+    """What a field may hold, and so where it may go. `sessionspan.redaction` has the rule for each."""
+
+    PLAIN = "plain"  # names, codes, sizes, durations
+    ADDRESS = "address"  # envelope: a mail address or a name somebody typed; on spans its domain only
+    HOST = "host"  # envelope: a host name that the peer gave itself
+    REMARK = "remark"  # envelope: text that may quote an address; never on spans
+    CONTENT = "content"  # content: what people or machines wrote or answered
+
+
+class Attribute(NamedTuple):
+    """How one field goes on the wire; ``key`` is None for a field that is itself a map of attributes."""
+
+    field: str
+    key: str | None
+    privacy: Privacy
+
+
+def attribute(key: str | None, privacy: Privacy = Privacy.PLAIN, default: Any = None) -> Any:
+    """A field of an event, exported under *key*."""
+    return dataclasses.field(default=default, metadata={"key": key, "privacy": privacy})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """Something that happened in a session. Subclasses are the catalogue."""
+
+    name: ClassVar[str]
+    severity: ClassVar[SeverityNumber] = INFO
+    # Vital events (session, auth, mail) have a quota of their own: a flood of commands cannot push them out.
+    vital: ClassVar[bool] = True
+    # The attributes that make the display line, in order.
+    shown: ClassVar[tuple[str, ...]] = ()
+    # What the systems that users come from call it (see docs/migration).
+    seed_names: ClassVar[tuple[str, ...]] = ()
+
+
+@functools.cache
+def attributes_of(event: type[Event]) -> tuple[Attribute, ...]:
+    """The exported fields of *event*, in the order of their definition."""
+    return tuple(
+        Attribute(field.name, field.metadata["key"], field.metadata["privacy"])
+        for field in dataclasses.fields(event)
+        if field.metadata
+    )
+
+
+def catalogue() -> list[type[Event]]:
+    """All events, in the order of this page."""
+    # `slots=True` makes each class twice; the first one is without slots and soon collected.
+    return [event for event in Event.__subclasses__() if "__slots__" in vars(event)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionStart(Event):
+    """A session began: for a server, a connection was taken (behind a proxy, once its header was read)."""
+
+    name = "sessionspan.session.start"
+    shown = ("client.address", "network.local.port")
+    seed_names = ("connection", "connection_start", "start")
+    facts: Mapping[str, Value] | None = attribute(None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionEnd(Event):
+    """A session is over; all that its span says is repeated here."""
+
+    name = "sessionspan.session.end"
+    shown = ("sessionspan.outcome", "sessionspan.end_reason", "sessionspan.session.duration")
+    seed_names = ("connection_failed", "disconnection", "end")
+    facts: Mapping[str, Value] | None = attribute(None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionException(Event):
+    """The application's own code raised inside the session."""
+
+    name = "sessionspan.session.exception"
+    severity = ERROR
+    shown = ("exception.type",)
+    exception_type: str = attribute("exception.type")
+    # A handler may raise with what the peer sent: content, so off unless asked for.
+    message: str | None = attribute("exception.message", Privacy.CONTENT)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TLSEstablished(Event):
+    """A TLS handshake succeeded."""
+
+    name = "sessionspan.tls.established"
+    shown = ("tls.protocol.version", "tls.cipher", "sessionspan.tls.cipher")
+    seed_names = ("tls_protocol_version", "tls_cipher", "tls_peer_subject_name")
+    mode: str = attribute("sessionspan.tls.mode")
+    protocol_name: str | None = attribute("tls.protocol.name")
+    protocol_version: str | None = attribute("tls.protocol.version")
+    cipher: str | None = attribute("tls.cipher")
+    openssl_cipher: str | None = attribute("sessionspan.tls.cipher")
+    resumed: bool | None = attribute("tls.resumed")
+    client_subject: str | None = attribute("tls.client.subject")
+    server_subject: str | None = attribute("tls.server.subject")
+    peer_verified: bool | None = attribute("sessionspan.tls.peer.verified")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TLSFailure(Event):
+    """A TLS handshake failed."""
+
+    name = "sessionspan.tls.failure"
+    severity = WARN
+    shown = ("error.type",)
+    mode: str = attribute("sessionspan.tls.mode")
+    error_type: str = attribute("error.type")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuthSuccess(Event):
+    """The peer's credentials were accepted; from here the session acts as `identity`."""
+
+    name = "sessionspan.auth.success"
+    shown = ("sessionspan.auth.mechanism", "user.name")
+    seed_names = ("login_start", "login_pw_match")
+    # RFC 4616: the authorization identity when one was given, else the authentication identity.
+    identity: str | None = attribute("user.name")
+    mechanism: str | None = attribute("sessionspan.auth.mechanism")
+    user_name: str | None = attribute("sessionspan.auth.user.name", Privacy.ADDRESS)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuthFailure(Event):
+    """An attempt to log in failed. The attempted name may be a mistyped password: class envelope."""
+
+    name = "sessionspan.auth.failure"
+    severity = WARN
+    shown = ("sessionspan.auth.mechanism", "sessionspan.auth.user.name", "error.type")
+    seed_names = ("login_start", "login_pw_nomatch")
+    mechanism: str | None = attribute("sessionspan.auth.mechanism")
+    user_name: str | None = attribute("sessionspan.auth.user.name", Privacy.ADDRESS)
+    error_type: str = attribute("error.type", default="_OTHER")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuthEnd(Event):
+    """A logged-in identity ended: by logout, by another login, by STARTTLS, or with the session."""
+
+    name = "sessionspan.auth.end"
+    shown = ("user.name",)
+    seed_names = ("login_end",)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Command(Event):
+    """A client sent a command and the server replied, or the session ended before it did."""
+
+    name = "sessionspan.command"
+    vital = False
+    shown = (
+        "sessionspan.command.name",
+        "sessionspan.reply.code",
+        "sessionspan.reply.enhanced_status",
+        "sessionspan.command.duration",
+    )
+    seed_names = ("command_sent", "command_response")
+    command: str = attribute("sessionspan.command.name")  # from a closed set, else _OTHER
+    sequence: int = attribute("sessionspan.command.sequence")
+    duration: float | None = attribute("sessionspan.command.duration")  # seconds
+    reply_code: int | None = attribute("sessionspan.reply.code")
+    reply_status: str = attribute("sessionspan.reply.status", default="none")
+    reply_enhanced_status: str | None = attribute("sessionspan.reply.enhanced_status")  # RFC 3463
+    transaction: int | None = attribute("sessionspan.mail.transaction.sequence")
+    # What the client calls itself (EHLO, HELO, LHLO).
+    peer_hostname: str | None = attribute("sessionspan.peer.hostname", Privacy.HOST)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailReception(Event):
+    """A message was accepted. Over LMTP one event per accepted recipient (RFC 2033 4.2)."""
+
+    name = "sessionspan.mail.reception"
+    shown = (
+        "sessionspan.mail.sender",
+        "sessionspan.mail.recipients",
+        "sessionspan.mail.message.size",
+        "sessionspan.reply.code",
+    )
+    seed_names = ("Reception",)
+    spool_id: str = attribute("sessionspan.mail.spool.id")
+    sender: str = attribute("sessionspan.mail.sender", Privacy.ADDRESS)
+    recipients: tuple[str, ...] = attribute("sessionspan.mail.recipients", Privacy.ADDRESS)
+    recipient_count: int = attribute("sessionspan.mail.recipient.count")
+    size: int = attribute("sessionspan.mail.message.size")  # bytes, without dot-stuffing and final dot
+    reception_protocol: str = attribute("sessionspan.mail.reception.protocol")  # RFC 3848 without suffixes
+    peer_hostname: str | None = attribute("sessionspan.peer.hostname", Privacy.HOST)
+    response_command: str = attribute("sessionspan.mail.response.command")
+    reply_code: int | None = attribute("sessionspan.reply.code")
+    reply_status: str = attribute("sessionspan.reply.status")
+    reply_enhanced_status: str | None = attribute("sessionspan.reply.enhanced_status")
+    reply_text: str | None = attribute("sessionspan.reply.text", Privacy.REMARK)
+    transaction: int = attribute("sessionspan.mail.transaction.sequence")
+    sequence: int = attribute("sessionspan.command.sequence")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailRejection(Event):
+    """A 4xx or 5xx reply to the greeting, MAIL, RCPT, DATA, BDAT or the final dot."""
+
+    name = "sessionspan.mail.rejection"
+    shown = (
+        "sessionspan.mail.response.command",
+        "sessionspan.mail.recipient",
+        "sessionspan.reply.code",
+        "sessionspan.reply.enhanced_status",
+    )
+    seed_names = ("Rejection",)
+    sender: str | None = attribute("sessionspan.mail.sender", Privacy.ADDRESS)
+    recipient: str | None = attribute("sessionspan.mail.recipient", Privacy.ADDRESS)
+    reception_protocol: str = attribute("sessionspan.mail.reception.protocol")
+    peer_hostname: str | None = attribute("sessionspan.peer.hostname", Privacy.HOST)
+    response_command: str | None = attribute("sessionspan.mail.response.command")  # `.` is the final dot
+    reply_code: int | None = attribute("sessionspan.reply.code")
+    reply_status: str = attribute("sessionspan.reply.status")
+    reply_enhanced_status: str | None = attribute("sessionspan.reply.enhanced_status")
+    reply_text: str | None = attribute("sessionspan.reply.text", Privacy.REMARK)
+    transaction: int | None = attribute("sessionspan.mail.transaction.sequence")
+    sequence: int | None = attribute("sessionspan.command.sequence")

@@ -1,0 +1,70 @@
+"""Keeps a library's wire log from leaving by OTel's logging handler; the application's handlers are unchanged.
+
+Some libraries log what peers sent, credentials included (aiosmtpd, after a failed AUTH LOGIN). A log record
+processor behind a batch processor cannot take such a record back, so the handler is asked before it emits.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final, NamedTuple
+
+import wrapt
+
+from sessionspan.guard import guard
+
+
+class LogFilter(NamedTuple):
+    """Which records of one logger may be exported."""
+
+    logger: str
+    admits: Callable[[logging.LogRecord], bool]
+
+
+# The handler's class, by module: the one in use, and the SDK's deprecated one.
+_HANDLERS: Final = ("opentelemetry.instrumentation.logging.handler", "opentelemetry.sdk._logs._internal")
+_filters: list[LogFilter] = []
+_hooked = False
+
+
+def add(log_filter: LogFilter) -> None:
+    """From now on OTel's logging handler drops what *log_filter* does not admit."""
+    global _hooked
+    _filters.append(log_filter)
+    if not _hooked:
+        _hooked = True
+        for module in _HANDLERS:
+            wrapt.register_post_import_hook(_imported, module)
+
+
+def remove(log_filter: LogFilter) -> None:
+    """Take *log_filter* back."""
+    if log_filter in _filters:
+        _filters.remove(log_filter)
+
+
+def _admits(record: logging.LogRecord) -> bool:
+    for log_filter in _filters:
+        if record.name == log_filter.logger:
+            # A filter that fails admits nothing: better a line too few than a password too many.
+            if not guard(log_filter.admits)(record):
+                return False
+    return True
+
+
+@guard
+def _imported(module: ModuleType) -> None:
+    handler = getattr(module, "LoggingHandler", None)
+    if handler is None:
+        return
+    emit = handler.emit
+
+    @functools.wraps(emit)
+    def filtered(self: Any, record: logging.LogRecord) -> None:
+        if not _filters or _admits(record):
+            emit(self, record)
+
+    handler.emit = filtered

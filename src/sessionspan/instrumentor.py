@@ -1,0 +1,160 @@
+"""SessionInstrumentor: a table of patches, applied when the library is imported, taken back exactly.
+
+The library is never imported by us: importing ``twisted.mail.smtp`` installs a reactor, and importing any
+library costs time that the program may not want to spend. The patches wait for the import instead.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from importlib import metadata
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple
+
+import wrapt
+from opentelemetry.instrumentation.dependencies import DependencyConflictError
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
+
+from sessionspan import exported_logs, sigterm
+from sessionspan.exported_logs import LogFilter
+from sessionspan.guard import guard
+from sessionspan.scope import Scope
+from sessionspan.settings import settings
+from sessionspan.wrappers import Function, Wrapper
+
+_log = logging.getLogger("sessionspan")
+_ABSENT: Any = object()
+
+
+class Patch(NamedTuple):
+    """One function of a library, and the wrapper for it."""
+
+    module: str
+    function: str  # `name`, or `Class.name`
+    wrapper: Wrapper
+
+
+class _Applied(NamedTuple):
+    """A patch in place: where, what is there now, what stood there itself (not inherited)."""
+
+    owner: Any
+    name: str
+    wrapped: Function
+    own: Any
+
+
+class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream
+    """What every instrumentation is: a scope, a range of versions, a table of patches.
+
+    The module of the table's first patch is required: when a function of it is missing, nothing is patched
+    and one line says so. Any other module is patched as a whole or skipped as a whole.
+    """
+
+    scope: ClassVar[Scope]
+    instruments: ClassVar[str]  # a requirement, as "aiosmtpd >= 1.4.4, < 2"
+    patches: ClassVar[tuple[Patch, ...]]
+    # Lines of the library's own log that never leave by OTel's logging handler.
+    log_filter: ClassVar[LogFilter | None] = None
+
+    _generation = 0  # of `instrument` calls: a hook that still waits from an earlier one does nothing
+
+    def instrumentation_dependencies(self) -> Collection[str]:
+        """The library and the versions of it that are supported."""
+        return (self.instruments,)
+
+    def _instrument(self, **kwargs: Any) -> None:
+        # The launcher skips this check for each instrumentor and makes one per distribution.
+        conflict = self._check_dependency_conflicts()
+        if conflict:
+            raise DependencyConflictError(conflict)
+        self._begin(**kwargs)
+
+    @guard
+    def _begin(self, tracer_provider: Any = None, logger_provider: Any = None, **ignored: Any) -> None:
+        settings()
+        self._applied: list[_Applied] = []
+        self._generation += 1
+        self.scope.bind(tracer_provider, logger_provider)
+        sigterm.install()
+        if self.log_filter is not None:
+            exported_logs.add(self.log_filter)
+        generation = self._generation
+        for module in dict.fromkeys(patch.module for patch in self.patches):
+            wrapt.register_post_import_hook(lambda found: self._imported(found, generation), module)
+
+    def _uninstrument(self, **kwargs: Any) -> None:
+        self._end()
+
+    @guard
+    def _end(self) -> None:
+        self._generation += 1
+        self.scope.unbind()
+        if self.log_filter is not None:
+            exported_logs.remove(self.log_filter)
+        while self._applied:
+            _restore(self._applied.pop())
+
+    @guard  # the hook runs inside the application's import statement
+    def _imported(self, module: ModuleType, generation: int) -> None:
+        if generation != self._generation:
+            return
+        patches = [patch for patch in self.patches if patch.module == module.__name__]
+        missing = [patch.function for patch in patches if _find(module, patch.function) is None]
+        if missing:
+            self._skip(module.__name__, missing)
+            return
+        for patch in patches:
+            self._applied.append(_apply(module, patch))
+
+    def _skip(self, module: str, missing: list[str]) -> None:
+        required = module == self.patches[0].module
+        library = self.instruments.split()[0]
+        _log.error(
+            "%s: %s %s has no %s in %s; %s.",
+            self.scope.name,
+            library,
+            _version(library),
+            ", ".join(missing),
+            module,
+            "its sessions are not recorded" if required else "this module is not patched",
+        )
+        if required:
+            self.scope.unbind()
+
+
+def _find(module: ModuleType, function: str) -> tuple[Any, str] | None:
+    """The owner of *function* and its name there, or None when the library has no such function."""
+    owner: Any = module
+    *classes, name = function.split(".")
+    for part in classes:
+        owner = getattr(owner, part, None)
+    return (owner, name) if owner is not None and callable(getattr(owner, name, None)) else None
+
+
+def _apply(module: ModuleType, patch: Patch) -> _Applied:
+    found = _find(module, patch.function)
+    assert found is not None
+    owner, name = found
+    own = vars(owner).get(name, _ABSENT)
+    wrapped = patch.wrapper(getattr(owner, name))
+    setattr(owner, name, wrapped)
+    return _Applied(owner, name, wrapped, own)
+
+
+def _restore(applied: _Applied) -> None:
+    # Somebody who wrapped it after us keeps their wrapper; ours passes everything through by then,
+    # because its scope opens no more sessions.
+    if vars(applied.owner).get(applied.name) is not applied.wrapped:
+        return
+    if applied.own is _ABSENT:
+        delattr(applied.owner, applied.name)
+    else:
+        setattr(applied.owner, applied.name, applied.own)
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return "of unknown version"

@@ -1,0 +1,101 @@
+"""The sessions that are open in this process, and how they end when it does.
+
+A span that is still open at interpreter exit is lost. So our `atexit` ends what is open, and it must
+run before the provider's own: exit hooks run last in, first out, hence ours is registered again
+whenever the providers have changed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+from weakref import WeakSet
+
+from opentelemetry import trace
+from opentelemetry._logs import get_logger_provider
+
+from sessionspan.guard import guard
+
+if TYPE_CHECKING:
+    from sessionspan.session import Session
+
+_lock = threading.Lock()
+_open: WeakSet[Session] = WeakSet()
+_orphans: deque[Session] = deque()
+_hooked_after: tuple[object, object] | None = None
+
+
+def add(session: Session) -> None:
+    """*session* has started."""
+    with _lock:
+        _open.add(session)
+    _register_exit()
+    end_orphans()
+
+
+def remove(session: Session) -> None:
+    """*session* has ended."""
+    with _lock:
+        _open.discard(session)
+
+
+def open_sessions() -> list[Session]:
+    """The sessions that are open now."""
+    with _lock:
+        return list(_open)
+
+
+def orphan(session: Session) -> None:
+    """Nobody holds *session* any more, and nobody has ended it.
+
+    Called by the garbage collector, in whatever code it interrupted, maybe holding locks of the SDK: so
+    the session is only kept here, and ended by the next one that opens, or at exit.
+    """
+    _orphans.append(session)
+
+
+def end_orphans() -> None:
+    """End the sessions that were dropped without an end."""
+    while _orphans:
+        _orphans.popleft().end("garbage_collected")
+
+
+def end_all(reason: str) -> None:
+    """End every open session because of *reason*."""
+    end_orphans()
+    for session in open_sessions():
+        session.end(reason)
+
+
+@guard
+def _at_exit() -> None:
+    end_all("process_exit")
+
+
+def _register_exit() -> None:
+    global _hooked_after
+    providers = (trace.get_tracer_provider(), get_logger_provider())
+    if _hooked_after is not None and all(a is b for a, b in zip(providers, _hooked_after, strict=True)):
+        return
+    with _lock:
+        _hooked_after = providers
+        atexit.unregister(_at_exit)
+        atexit.register(_at_exit)
+
+
+@guard
+def _after_fork() -> None:
+    # The child owns nothing of its parent's: the parent ends these sessions, in its own telemetry.
+    global _lock
+    _lock = threading.Lock()
+    _orphans.clear()
+    for session in list(_open):
+        session.disown()
+    _open.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

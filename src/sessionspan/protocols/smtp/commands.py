@@ -1,0 +1,86 @@
+"""SMTP commands as a client sends them: the closed set of verbs, and what is kept of one under way."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from sessionspan.protocols.sasl import Exchange
+from sessionspan.protocols.smtp.replies import UNANSWERED, Reply
+
+# What may stand in `sessionspan.command.name`. The text of any other verb may be a password that was sent
+# at the wrong moment, so it is never looked at again.
+VERBS: Final = frozenset(
+    [
+        "ATRN",
+        "AUTH",
+        "BDAT",
+        "BURL",
+        "DATA",
+        "EHLO",
+        "ETRN",
+        "EXPN",
+        "HELO",
+        "HELP",
+        "LHLO",
+        "MAIL",
+        "NOOP",
+        "QUIT",
+        "RCPT",
+        "RSET",
+        "SAML",
+        "SEND",
+        "SOML",
+        "STARTTLS",
+        "TURN",
+        "VRFY",
+        "XCLIENT",
+        "XFORWARD",
+    ]
+)
+OTHER: Final = "_OTHER"
+_BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
+
+TEXT_LIMIT: Final = 512  # characters of an address or a host name that are kept
+
+# RFC 5321 4.1.2: a path in brackets, whose quoted local part may hold a bracket; people leave them out.
+_PATH: Final = re.compile(rb'\s*(?:FROM|TO)\s*:\s*(?:<((?:"(?:[^"\\]|\\.)*"|[^>"])*)>|(\S+))', re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class Pending:
+    """A command that has no final reply yet."""
+
+    verb: str
+    argument: bytes
+    sequence: int
+    since: float | None  # when the server began to work on it; None while it waits for the client
+    busy: float = 0.0  # seconds that the server has worked on it
+    transaction: int | None = None
+    exchange: Exchange | None = None  # AUTH
+    cancelled: bool = False  # AUTH: the client sent `*`
+    in_content: bool = False  # DATA: got its 354, the next reply is that to the final dot
+    size: int = 0  # DATA, BDAT: bytes of message content
+    answered_for: int = 0  # LMTP: recipients whose reply has come
+    last: Reply = UNANSWERED  # LMTP: the reply for the last of them
+
+
+def parse(line: bytes) -> tuple[str, bytes]:
+    """Verb and argument of a command line; the argument of a verb outside the set is not given out."""
+    word, _, argument = line.partition(b" ")
+    verb = _BY_BYTES.get(word.strip().upper())
+    return (verb, argument.strip()) if verb is not None else (OTHER, b"")
+
+
+def path(argument: bytes) -> str | None:
+    """The address in the argument of MAIL or RCPT, without brackets; None when there is none."""
+    match = _PATH.match(argument)
+    if match is None:
+        return None
+    return text(match[1] if match[1] is not None else match[2])
+
+
+def text(argument: bytes) -> str:
+    """*argument* as text, cut; what is not UTF-8 in it is escaped."""
+    return argument[:TEXT_LIMIT].decode("utf-8", "backslashreplace")

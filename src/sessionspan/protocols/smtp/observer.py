@@ -1,0 +1,376 @@
+"""Watches one SMTP or LMTP connection: bytes of both sides in, events out.
+
+How the client's next bytes are read is a mode, with one function each in `_READERS`; what a reply means
+depends on the command that it answers, with one function each in `_ANSWERED`::
+
+    GREETING --220--> LINES --DATA--> HELD --354--> CONTENT --CRLF.CRLF--> LINES
+                      LINES --AUTH--> HELD --334--> SASL --a line--> HELD --235--> LINES
+                      LINES --STARTTLS--> HELD --220--> LINES
+                      LINES --BDAT n--> CHUNK --n bytes--> LINES
+
+A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
+answered the one before. It never has to guess: bytes that are taken while a command is unanswered mean
+that it will not be answered, and the content of a message ends when the server answers it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Final
+
+from sessionspan.events import Command, Event
+from sessionspan.protocols.lines import Lines, pieces
+from sessionspan.protocols.sasl import Exchange, mechanism_name
+from sessionspan.protocols.smtp import auth, commands
+from sessionspan.protocols.smtp.commands import Pending
+from sessionspan.protocols.smtp.content import Content
+from sessionspan.protocols.smtp.mail import Mail
+from sessionspan.protocols.smtp.replies import UNANSWERED, Replies, Reply
+
+PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
+
+
+class _Mode(Enum):
+    """How the client's next bytes are read."""
+
+    GREETING = auto()  # the server has not spoken; in lock-step, what it takes now is a PROXY header
+    LINES = auto()
+    HELD = auto()  # the reply to a command decides how to go on
+    CONTENT = auto()
+    CHUNK = auto()
+    SASL = auto()
+    LOST = auto()  # we lost track; nothing is read any more
+
+
+class SMTPObserver:
+    """Watches one SMTP or LMTP connection."""
+
+    def __init__(
+        self,
+        *,
+        lmtp: bool = False,
+        lockstep: bool = False,
+        who: Callable[[], str | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*who* is asked for the user of a login whose mechanism shows none; *clock* counts seconds."""
+        self.end_reason: str | None = None
+        self._lockstep = lockstep
+        self._who = who
+        self._clock = clock
+        self._mode = _Mode.GREETING
+        self._inbox = Lines()
+        self._replies = Replies()
+        self._pending: deque[Pending] = deque()
+        self._events: list[Event] = []
+        self._mail = Mail(lmtp, self._say)
+        self._content = Content()
+        self._chunk_left = 0
+        self._chunking = False  # the server offers BDAT
+        self._commands = 0
+
+    # The doors.
+
+    def client_sent(self, data: bytes) -> list[Event]:
+        """Take bytes of the client; return the events that they complete."""
+        for piece in pieces(data):
+            self._inbox.feed(piece)
+            self._read()
+        return self._said()
+
+    def server_sent(self, data: bytes) -> list[Event]:
+        """Take bytes of the server; return the events that they complete."""
+        for reply in self._replies.feed(data):
+            self._replied(reply)
+            self._read()  # what was held may be readable now
+        return self._said()
+
+    def finish(self) -> list[Event]:
+        """The connection is over: return the events of what was left open."""
+        while self._pending:
+            self._gets_no_reply()
+        self._mode = _Mode.LOST
+        self._inbox.clear()
+        return self._said()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a command, a login or a mail transaction is under way."""
+        return bool(self._pending) or self._mail.under_way
+
+    def _say(self, event: Event) -> None:
+        self._events.append(event)
+
+    def _said(self) -> list[Event]:
+        if not self._events:
+            return []
+        events, self._events = self._events, []
+        return events
+
+    # What the client sends, by mode. A reader returns whether it read something.
+
+    def _read(self) -> None:
+        while _READERS[self._mode](self):
+            pass
+        if self._inbox.overflowed:
+            self._mode = _Mode.LOST
+
+    def _read_greeting(self) -> bool:
+        if self._lockstep:
+            self._inbox.clear()
+        return False
+
+    def _read_held(self) -> bool:
+        if not self._lockstep:
+            return False
+        self._mode = _Mode.LINES  # taken before a reply, so there will be none
+        return True
+
+    def _read_lost(self) -> bool:
+        self._inbox.clear()
+        return False
+
+    def _read_line(self) -> bool:
+        line = self._inbox.next_line()
+        if line is None:
+            return False
+        verb, argument = commands.parse(line)
+        if self._lockstep and self._pending:
+            if verb == commands.OTHER and self._pending[0].verb == "AUTH":
+                return self._take_response(line)  # a mechanism of somebody's own, that asks without 334
+            self._gets_no_reply()
+        if len(self._pending) >= PENDING:
+            self._mode = _Mode.LOST
+            return False
+        self._commands += 1
+        command = Pending(verb, argument, self._commands, self._clock())
+        begin = _BEGINS.get(verb)
+        if begin is not None:
+            begin(self, command)
+        self._pending.append(command)
+        return True
+
+    def _read_sasl(self) -> bool:
+        line = self._inbox.next_line()
+        return line is not None and self._take_response(line)
+
+    def _take_response(self, line: bytes) -> bool:
+        command = self._pending[0]
+        command.since = self._clock()
+        if line.strip() == b"*":  # RFC 4954 4
+            command.cancelled = True
+        elif command.exchange is not None:
+            command.exchange.response(line)
+        self._mode = _Mode.HELD
+        return True
+
+    def _read_content(self) -> bool:
+        data = self._inbox.take()
+        if not data:
+            return False
+        if self._pending:
+            self._pending[0].since = self._clock()
+        taken = self._content.feed(data)
+        if taken is not None:
+            self._inbox.put_back(data[taken:])
+            self._mode = _Mode.HELD if self._lockstep else _Mode.LINES
+        return True
+
+    def _read_chunk(self) -> bool:
+        data = self._inbox.take(self._chunk_left)
+        if not data:
+            return False
+        if self._pending:
+            self._pending[-1].since = self._clock()
+        self._chunk_left -= len(data)
+        if self._chunk_left == 0:
+            self._mode = _Mode.LINES
+        return True
+
+    # What a command changes before it is answered.
+
+    def _begin_in_transaction(self, command: Pending) -> None:
+        self._mail.number(command)
+
+    def _begin_data(self, command: Pending) -> None:
+        self._mail.number(command)
+        self._mode = _Mode.HELD
+
+    def _begin_starttls(self, command: Pending) -> None:
+        self._mode = _Mode.HELD
+
+    def _begin_auth(self, command: Pending) -> None:
+        mechanism, _, initial = command.argument.partition(b" ")
+        command.argument = mechanism  # what follows is a credential, and is not kept
+        command.exchange = Exchange(mechanism_name(mechanism), initial.strip() or None)
+        self._mode = _Mode.HELD
+
+    def _begin_bdat(self, command: Pending) -> None:
+        self._mail.number(command)
+        size = command.argument.partition(b" ")[0]
+        if not size.isdigit() or len(size) > 15 or int(size) == 0:
+            return
+        # RFC 3030 2: the octets follow at once. A server that does not know BDAT takes them for commands.
+        if self._lockstep or self._chunking:
+            self._chunk_left = command.size = int(size)
+            self._mode = _Mode.CHUNK
+
+    # What the server answers.
+
+    def _replied(self, reply: Reply) -> None:
+        if self._mode is _Mode.GREETING:
+            self._mode = _Mode.LINES
+            if reply.refuses:
+                self._mail.reject(reply, None, None)
+        elif self._pending and self._mode is not _Mode.LOST:
+            command = self._pending[0]
+            if _ANSWERED.get(command.verb, SMTPObserver._answered)(self, command, reply):
+                self._pending.popleft()
+                self._done(command, reply)
+
+    def _gets_no_reply(self) -> None:
+        """The first pending command gets no reply, or no further one."""
+        command = self._pending.popleft()
+        self._mail.no_more_replies(command)
+        if command.verb == "AUTH":
+            self._say(auth.failed(command, UNANSWERED))
+        self._done(command, command.last)
+        if self._mode is not _Mode.LOST:
+            self._mode = _Mode.LINES
+
+    def _done(self, command: Pending, reply: Reply) -> None:
+        self._pause(command)
+        greets = reply.accepts and _ANSWERED.get(command.verb) is SMTPObserver._answered_helo
+        self._say(
+            Command(
+                command=command.verb,
+                sequence=command.sequence,
+                duration=None if reply is UNANSWERED else command.busy,
+                reply_code=reply.code,
+                reply_status=reply.status,
+                reply_enhanced_status=reply.enhanced,
+                transaction=command.transaction,
+                peer_hostname=self._mail.hostname if greets else None,
+            )
+        )
+
+    def _pause(self, command: Pending) -> None:
+        """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
+        if command.since is not None:
+            command.busy += self._clock() - command.since
+            command.since = None
+
+    # What a reply means, by command. True: the command is done.
+
+    def _answered(self, command: Pending, reply: Reply) -> bool:
+        if self._mode is _Mode.HELD and len(self._pending) == 1:
+            self._mode = _Mode.LINES
+        return True
+
+    def _answered_helo(self, command: Pending, reply: Reply) -> bool:
+        if reply.accepts:
+            self._mail.reset()  # RFC 5321 4.1.4
+            self._mail.hostname = commands.text(command.argument)
+            self._chunking = reply.offers_chunking
+            if command.verb == "EHLO":
+                self._mail.protocol = "ESMTP"
+        return True
+
+    def _answered_mail(self, command: Pending, reply: Reply) -> bool:
+        self._mail.mail(command, reply)
+        return True
+
+    def _answered_rcpt(self, command: Pending, reply: Reply) -> bool:
+        self._mail.rcpt(command, reply)
+        return True
+
+    def _answered_rset(self, command: Pending, reply: Reply) -> bool:
+        if reply.accepts:
+            self._mail.reset()
+        return True
+
+    def _answered_quit(self, command: Pending, reply: Reply) -> bool:
+        if reply.accepts:
+            self._mail.reset()
+            self.end_reason = "quit"
+        return True
+
+    def _answered_starttls(self, command: Pending, reply: Reply) -> bool:
+        if reply.accepts:
+            # RFC 3207 4.2: nothing is kept of what was said before, nor of what was sent too early.
+            self._mail.reset()
+            self._mail.hostname = None
+            self._inbox.clear()
+        return self._answered(command, reply)
+
+    def _answered_auth(self, command: Pending, reply: Reply) -> bool:
+        if reply.code == 334:
+            if command.exchange is not None:
+                command.exchange.challenge(reply.text.encode())
+            self._pause(command)
+            self._mode = _Mode.SASL
+            return False
+        self._mode = _Mode.LINES
+        self._say(auth.succeeded(command, self._who) if reply.accepts else auth.failed(command, reply))
+        return True
+
+    def _answered_data(self, command: Pending, reply: Reply) -> bool:
+        if command.in_content:
+            if self._lockstep:
+                self._mode = _Mode.LINES
+            command.size = self._content.size
+            return self._mail.message(command, reply)
+        if reply.code == 354:
+            command.in_content = True
+            self._content = Content()
+            self._pause(command)
+            self._mode = _Mode.CONTENT
+            return False
+        if reply.refuses:
+            self._mail.reject(reply, command, command.verb)
+        return self._answered(command, reply)
+
+    def _answered_bdat(self, command: Pending, reply: Reply) -> bool:
+        if self._lockstep and self._mode is _Mode.CHUNK and self._chunk_left:
+            self._mode, self._chunk_left = _Mode.LINES, 0  # answered before its octets: not understood
+        command.size = self._mail.add_chunk(command.size)
+        if reply.refuses or command.argument.upper().endswith(b"LAST"):
+            return self._mail.message(command, reply)
+        return True
+
+
+_READERS: Final[dict[_Mode, Callable[[SMTPObserver], bool]]] = {
+    _Mode.GREETING: SMTPObserver._read_greeting,
+    _Mode.LINES: SMTPObserver._read_line,
+    _Mode.HELD: SMTPObserver._read_held,
+    _Mode.CONTENT: SMTPObserver._read_content,
+    _Mode.CHUNK: SMTPObserver._read_chunk,
+    _Mode.SASL: SMTPObserver._read_sasl,
+    _Mode.LOST: SMTPObserver._read_lost,
+}
+
+_BEGINS: Final[dict[str, Callable[[SMTPObserver, Pending], None]]] = {
+    "MAIL": SMTPObserver._begin_in_transaction,
+    "RCPT": SMTPObserver._begin_in_transaction,
+    "DATA": SMTPObserver._begin_data,
+    "BDAT": SMTPObserver._begin_bdat,
+    "AUTH": SMTPObserver._begin_auth,
+    "STARTTLS": SMTPObserver._begin_starttls,
+}
+
+_ANSWERED: Final[dict[str, Callable[[SMTPObserver, Pending, Reply], bool]]] = {
+    "HELO": SMTPObserver._answered_helo,
+    "EHLO": SMTPObserver._answered_helo,
+    "LHLO": SMTPObserver._answered_helo,
+    "MAIL": SMTPObserver._answered_mail,
+    "RCPT": SMTPObserver._answered_rcpt,
+    "RSET": SMTPObserver._answered_rset,
+    "QUIT": SMTPObserver._answered_quit,
+    "STARTTLS": SMTPObserver._answered_starttls,
+    "AUTH": SMTPObserver._answered_auth,
+    "DATA": SMTPObserver._answered_data,
+    "BDAT": SMTPObserver._answered_bdat,
+}

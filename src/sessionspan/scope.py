@@ -1,0 +1,44 @@
+"""The instrumentation scope of one instrumentation: its name on the wire, its tracer, its logger."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry._logs import get_logger
+
+from sessionspan.names import SCHEMA_URL
+from sessionspan.version import __version__
+
+if TYPE_CHECKING:
+    from opentelemetry._logs import Logger, LoggerProvider
+    from opentelemetry.trace import Tracer, TracerProvider
+
+
+class Scope:
+    """Where the sessions of one instrumentation get their tracer and logger.
+
+    Bound once, at instrument time: tracer and logger are the API's proxies while no provider is set, and
+    find the provider that the application sets up later by themselves.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.tracer: Tracer | None = None
+        self.logger: Logger | None = None
+
+    @property
+    def bound(self) -> bool:
+        """Whether sessions may be opened: between `bind` and `unbind`."""
+        return self.tracer is not None
+
+    def bind(
+        self, tracer_provider: TracerProvider | None = None, logger_provider: LoggerProvider | None = None
+    ) -> None:
+        """Take tracer and logger from these providers, or from the global ones."""
+        self.logger = get_logger(self.name, __version__, logger_provider=logger_provider, schema_url=SCHEMA_URL)
+        self.tracer = trace.get_tracer(self.name, __version__, tracer_provider, schema_url=SCHEMA_URL)
+
+    def unbind(self) -> None:
+        """Let no new session open; those that are open end as usual."""
+        self.tracer = self.logger = None

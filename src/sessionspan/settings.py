@@ -1,0 +1,177 @@
+"""Every ``SESSIONSPAN_*`` setting: its name, its values, its default and what it does. One table.
+
+What ``OTEL_*`` already says is left to ``OTEL_*``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, TypeAlias
+
+_log = logging.getLogger("sessionspan")
+
+Network: TypeAlias = IPv4Network | IPv6Network
+
+
+def setting(variable: str, parse: Callable[[str], Any], default: str, values: str, meaning: str) -> Any:
+    """A field of `Settings`, read from the environment variable *variable* by *parse*."""
+    return dataclasses.field(
+        default=parse(default),
+        metadata={
+            "variable": variable,
+            "parse": parse,
+            "default": default,
+            "values": values,
+            "meaning": meaning,
+        },
+    )
+
+
+def one_of(*values: str) -> Callable[[str], str]:
+    """A parser that takes *values*, in any case."""
+
+    def parse(text: str) -> str:
+        value = text.strip().lower()
+        if value not in values:
+            raise ValueError(f"must be one of {', '.join(v or 'empty' for v in values)}")
+        return value
+
+    return parse
+
+
+def switch(text: str) -> bool:
+    """Parse on/off and what people write for them."""
+    value = text.strip().lower()
+    if value in ("on", "true", "1", "yes"):
+        return True
+    if value in ("off", "false", "0", "no"):
+        return False
+    raise ValueError("must be on or off")
+
+
+def count(text: str) -> int:
+    """Parse a number of things, zero or more."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if value < 0:
+        raise ValueError("must be a whole number, 0 or more")
+    return value
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Parse a comma list of networks in CIDR form (RFC 4632), or of single addresses."""
+    found = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        try:
+            found.append(ip_network(part, strict=False))
+        except ValueError:
+            raise ValueError(
+                f"must be a comma list of networks such as 10.0.0.0/8, and {part!r} is none"
+            ) from None
+    return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The settings in force; one instance per process, see `settings`."""
+
+    backend: str = setting(
+        "SESSIONSPAN_BACKEND",
+        one_of("", "jaeger"),
+        "",
+        "jaeger",
+        "A preset for the backend. `jaeger`: no logs and no metrics are exported, which Jaeger refuses; "
+        "the events are on the span.",
+    )
+    events: str = setting(
+        "SESSIONSPAN_EVENTS",
+        one_of("logs", "span", "both"),
+        "both",
+        "logs, span, both",
+        "Where events go: log records, span events on the session's span, or both.",
+    )
+    max_events: int = setting(
+        "SESSIONSPAN_MAX_EVENTS",
+        count,
+        "10000",
+        "a number",
+        "Events of one session that are recorded; beyond it they are only counted, in "
+        "`sessionspan.event.dropped.count`. Session, auth and mail events have 10,000 of their own.",
+    )
+    ignore_clients: tuple[Network, ...] = setting(
+        "SESSIONSPAN_IGNORE_CLIENTS",
+        networks,
+        "",
+        "networks, comma separated",
+        "Clients whose connections are no sessions: the health checks of a load balancer.",
+    )
+    sigterm: bool = setting(
+        "SESSIONSPAN_SIGTERM",
+        switch,
+        "on",
+        "on, off",
+        "Whether SIGTERM ends open sessions and exports them (at most 1 s) before it ends the process. "
+        "An application's own handler is never replaced.",
+    )
+    raises: bool = setting(
+        "SESSIONSPAN_RAISE",
+        switch,
+        "off",
+        "on, off",
+        "For tests of instrumentations: failures of sessionspan raise instead of being counted.",
+    )
+
+
+def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
+    """Read the settings from *environ*; with them one clear line for each name or value that is wrong."""
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    known = {field.metadata["variable"]: field for field in dataclasses.fields(Settings)}
+    for variable in sorted(name for name in environ if name.startswith("SESSIONSPAN_")):
+        field = known.get(variable)
+        if field is None:
+            problems.append(
+                f"{variable} is no setting of sessionspan and does nothing{_nearest(variable, known)}."
+            )
+            continue
+        try:
+            values[field.name] = field.metadata["parse"](environ[variable])
+        except ValueError as error:
+            default = field.metadata["default"] or "empty"
+            problems.append(f"{variable}={environ[variable]!r}: it {error}; the default is used: {default}.")
+    return Settings(**values), problems
+
+
+def _nearest(variable: str, known: Mapping[str, object]) -> str:
+    """The hint that a mistyped *variable* gets."""
+    import difflib  # only on the way to a message
+
+    close = difflib.get_close_matches(variable, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+_current: Settings | None = None
+
+
+def settings() -> Settings:
+    """The settings of this process, read once; what is wrong with them is logged then, a line each."""
+    global _current
+    if _current is None:
+        _current, problems = load(os.environ)
+        for problem in problems:
+            _log.warning("sessionspan: %s", problem)
+    return _current
+
+
+def reload() -> Settings:
+    """Read the environment again (tests, and programs that set it late)."""
+    global _current
+    _current = None
+    return settings()

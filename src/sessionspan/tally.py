@@ -1,0 +1,105 @@
+"""What a session has counted so far, and the quota of events that it may still record."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sessionspan import names
+from sessionspan.events import (
+    AuthFailure,
+    AuthSuccess,
+    Command,
+    Event,
+    MailReception,
+    MailRejection,
+    SessionEnd,
+    Value,
+)
+
+# Session, auth and mail events have this many of their own, whatever SESSIONSPAN_MAX_EVENTS says.
+VITAL_EVENTS: Final = 10_000
+_USERS: Final = 100  # distinct users that are told apart
+
+
+class Tally:
+    """The counts of one session."""
+
+    __slots__ = (
+        "_ordinary_left",
+        "_users",
+        "_vital_left",
+        "accepted",
+        "auth_failures",
+        "auth_successes",
+        "commands",
+        "dropped",
+        "events",
+        "failed_commands",
+        "last_reply",
+        "received",
+        "rejected",
+        "sent",
+    )
+
+    def __init__(self, max_events: int) -> None:
+        self._ordinary_left = max_events
+        self._vital_left = VITAL_EVENTS
+        self._users: set[str | None] = set()
+        self.commands = self.failed_commands = 0
+        self.auth_failures = self.auth_successes = 0
+        self.received = self.sent = 0  # bytes of plaintext
+        self.accepted = self.rejected = 0
+        self.events = self.dropped = 0
+        self.last_reply: tuple[int | None, str | None] = (None, None)
+
+    def count(self, event: Event) -> None:
+        """Take *event* into the counts, recorded or not."""
+        kind = type(event)
+        if kind is Command:
+            assert isinstance(event, Command)
+            self.commands += 1
+            self.failed_commands += event.reply_status in ("4xx", "5xx", "no", "bad", "bye", "err")
+            self.last_reply = (event.reply_code, event.reply_enhanced_status)
+        elif kind is MailReception:
+            self.accepted += 1
+        elif kind is MailRejection:
+            self.rejected += 1
+        elif kind is AuthSuccess:
+            assert isinstance(event, AuthSuccess)
+            self.auth_successes += 1
+            if len(self._users) < _USERS:
+                self._users.add(event.identity)
+        elif kind is AuthFailure:
+            self.auth_failures += 1
+
+    def admits(self, event: Event) -> bool:
+        """Whether the session may record *event*; if not it is counted as dropped."""
+        if type(event) is SessionEnd:
+            self.events += 1
+            return True
+        if event.vital:
+            if self._vital_left > 0:
+                self._vital_left -= 1
+                self.events += 1
+                return True
+        elif self._ordinary_left > 0:
+            self._ordinary_left -= 1
+            self.events += 1
+            return True
+        self.dropped += 1
+        return False
+
+    def attributes(self) -> dict[str, Value]:
+        """The counts, by attribute key."""
+        return {
+            names.COMMAND_COUNT: self.commands,
+            names.COMMAND_FAILED_COUNT: self.failed_commands,
+            names.AUTH_ATTEMPT_COUNT: self.auth_failures + self.auth_successes,
+            names.AUTH_USER_COUNT: len(self._users),
+            names.RECEIVED_SIZE: self.received,
+            names.SENT_SIZE: self.sent,
+            names.MAIL_ACCEPTED_COUNT: self.accepted,
+            names.MAIL_REJECTED_COUNT: self.rejected,
+            names.EVENT_COUNT: self.events,
+            names.EVENT_DROPPED_COUNT: self.dropped,
+        }

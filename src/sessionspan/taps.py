@@ -1,0 +1,99 @@
+"""Ways to listen in to a connection: the bytes go to an observer, and what it says to the session.
+
+A tap sits where the library takes bytes and hands out bytes, so it sees plaintext, after TLS and in the
+library's own order. It calls the library first and looks afterwards.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sessionspan.guard import guard
+from sessionspan.protocols import Observer
+from sessionspan.session import Session
+
+
+class Wire:
+    """The bytes of one session, on their way from the library to the observer and on to the gate."""
+
+    __slots__ = ("_observer", "_session")
+
+    def __init__(self, session: Session, observer: Observer) -> None:
+        self._session = session
+        self._observer = observer
+        session.on_end(self._finish)
+
+    @guard
+    def client(self, data: bytes) -> None:
+        """The client sent *data*."""
+        self._session.count_bytes(from_client=len(data))
+        for event in self._observer.client_sent(data):
+            self._session.record(event)
+
+    @guard
+    def server(self, data: bytes) -> None:
+        """The server sent *data*."""
+        self._session.count_bytes(from_server=len(data))
+        for event in self._observer.server_sent(data):
+            self._session.record(event)
+        if self._observer.end_reason is not None:
+            self._session.cause(self._observer.end_reason)
+
+    def _finish(self) -> None:
+        self._session.unfinished = self._observer.unfinished
+        for event in self._observer.finish():
+            self._session.record(event)
+
+
+# `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there.
+_READS: Final = ("readuntil", "readexactly", "read")
+
+
+@guard
+def tap_streams(reader: Any, writer: Any, wire: Wire) -> None:
+    """Listen in to an asyncio stream pair of a server.
+
+    The methods are replaced on these two objects only, so nothing is wrapped: what the library compares or
+    asks for its type is still its own. `untap_streams` puts them back.
+    """
+    for name in _READS:
+        setattr(reader, name, _tapped_read(getattr(reader, name), wire))
+    writer.write = _tapped_write(writer.write, wire)
+    writer.writelines = _tapped_writelines(writer.writelines, wire)
+
+
+@guard
+def untap_streams(reader: Any, writer: Any) -> None:
+    """Stop listening to a pair that `tap_streams` tapped."""
+    for name in _READS:
+        vars(reader).pop(name, None)
+    for name in ("write", "writelines"):
+        vars(writer).pop(name, None)
+
+
+def _tapped_read(read: Any, wire: Wire) -> Any:
+    async def tapped(*args: Any, **kwargs: Any) -> bytes:
+        data: bytes = await read(*args, **kwargs)
+        # `read(-1)` is a loop over `read(limit)`, which has been heard piece by piece.
+        if not (args and args[0] == -1):
+            wire.client(data)
+        return data
+
+    return tapped
+
+
+def _tapped_write(write: Any, wire: Wire) -> Any:
+    def tapped(data: Any) -> None:
+        write(data)
+        wire.server(data)
+
+    return tapped
+
+
+def _tapped_writelines(writelines: Any, wire: Wire) -> Any:
+    def tapped(data: Any) -> None:
+        lines = list(data)  # may be an iterator
+        writelines(lines)
+        wire.server(b"".join(lines))
+
+    return tapped

@@ -1,0 +1,142 @@
+"""The ways to listen in to a library's functions.
+
+Each takes a *look* function of an instrumentation, which only reads, and makes of it a wrapper for one
+function of the library. Wrappers are plain functions, cheaper than wrapt's; what *look* does wrong stops at
+the guard, and what the library returns or raises goes through unchanged.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from typing import Any, TypeAlias
+
+from opentelemetry.context import attach, detach
+
+from sessionspan.guard import guard
+from sessionspan.session import Session, current_session
+
+Function: TypeAlias = Callable[..., Any]
+Wrapper: TypeAlias = Callable[[Function], Function]
+
+
+def before(look: Callable[..., None]) -> Wrapper:
+    """*look* at the arguments, then call (or await)."""
+    look_safely = guard(look)
+
+    def wrap(original: Function) -> Function:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            look_safely(*args, **kwargs)
+            return original(*args, **kwargs)
+
+        @functools.wraps(original)
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+            look_safely(*args, **kwargs)
+            return await original(*args, **kwargs)
+
+        # A coroutine function stays one for those who ask.
+        return async_wrapper if inspect.iscoroutinefunction(original) else wrapper
+
+    return wrap
+
+
+def after(look: Callable[..., None]) -> Wrapper:
+    """Call, then *look* at the result (first) and the arguments."""
+    look_safely = guard(look)
+
+    def wrap(original: Function) -> Function:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            look_safely(result, *args, **kwargs)
+            return result
+
+        return wrapper
+
+    return wrap
+
+
+def after_awaiting(look: Callable[..., None]) -> Wrapper:
+    """Await a coroutine function, then *look* at the result (first) and the arguments."""
+    look_safely = guard(look)
+
+    def wrap(original: Callable[..., Awaitable[Any]]) -> Function:
+        @functools.wraps(original)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            result = await original(*args, **kwargs)
+            look_safely(result, *args, **kwargs)
+            return result
+
+        return wrapper
+
+    return wrap
+
+
+def in_session(look: Callable[..., Session | None]) -> Wrapper:
+    """Call inside the session that *look* returns, so that what the library starts there inherits it."""
+    look_safely = guard(look)
+
+    def wrap(original: Function) -> Function:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            session = look_safely(*args, **kwargs)
+            if session is None or session.ended:
+                return original(*args, **kwargs)
+            # Attached and detached in one synchronous call: a context never crosses a yield.
+            token = attach(session.context)
+            try:
+                return original(*args, **kwargs)
+            finally:
+                detach(token)
+
+        return wrapper
+
+    return wrap
+
+
+def whole_session(look: Callable[..., Session | None], ends: Callable[..., None]) -> Wrapper:
+    """Await the coroutine function that serves the session which *look* returns, from its first byte to its end.
+
+    *ends* is told the session, what was raised (or None) and the arguments; then the session ends.
+    """
+    look_safely, ends_safely = guard(look), guard(ends)
+
+    def wrap(original: Callable[..., Awaitable[Any]]) -> Function:
+        @functools.wraps(original)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            session = look_safely(*args, **kwargs)
+            if session is None:
+                return await original(*args, **kwargs)
+            if current_session() is not session:
+                attach(session.context)  # for the rest of this task, which serves nothing else
+            raised: BaseException | None = None
+            try:
+                return await original(*args, **kwargs)
+            except BaseException as error:
+                raised = error
+                raise
+            finally:
+                ends_safely(session, raised, *args, **kwargs)
+                session.end()
+                del raised  # or the traceback and this frame would hold each other
+
+        return wrapper
+
+    return wrap
+
+
+def during(enter: Callable[..., AbstractContextManager[Any]]) -> Wrapper:
+    """Call inside the context manager that *enter* makes of the arguments."""
+
+    def wrap(original: Function) -> Function:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with enter(*args, **kwargs):
+                return original(*args, **kwargs)
+
+        return wrapper
+
+    return wrap
