@@ -61,7 +61,8 @@ def _open(smtp: Any, transport: Any) -> Session | None:
 
 
 def _session_of(smtp: Any) -> Session | None:
-    return vars(smtp).get("_sessionspan")
+    session: Session | None = vars(smtp).get("_sessionspan")
+    return session
 
 
 def _tell_tls(session: Session, transport: Any, mode: str) -> None:
@@ -136,8 +137,8 @@ def _proxied(header: Any) -> Address:
 
 
 def _is_local(header: Any) -> bool:
-    # PROXY v2 2.2: a LOCAL command is the proxy's own health check.
-    return getattr(header.command, "name", None) == "LOCAL"
+    # PROXY protocol version 2, section 2.2: command 0 is LOCAL, the proxy's own health check.
+    return bool(header.version == 2 and header.command == 0)
 
 
 def _lost(smtp: Any, error: BaseException | None) -> Session | None:

@@ -13,7 +13,7 @@ from opentelemetry.environment_variables import (
     OTEL_METRICS_EXPORTER,
     OTEL_TRACES_EXPORTER,
 )
-from opentelemetry.instrumentation.distro import BaseDistro
+from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined] # untyped upstream
 from opentelemetry.sdk._configuration import _OTelSDKConfigurator
 from opentelemetry.sdk.environment_variables import OTEL_EXPORTER_OTLP_PROTOCOL
 
@@ -34,11 +34,11 @@ BACKENDS: Final[dict[str, dict[str, str]]] = {
 }
 
 
-class SessionspanConfigurator(_OTelSDKConfigurator):  # type: ignore[misc] # untyped upstream
+class SessionspanConfigurator(_OTelSDKConfigurator):
     """Sets up the SDK from ``OTEL_*``, as OpenTelemetry's own does."""
 
 
-class SessionspanDistro(BaseDistro):  # type: ignore[misc] # untyped upstream
+class SessionspanDistro(BaseDistro):  # type: ignore[misc]
     """Sets what the user has not set."""
 
     def _configure(self, **kwargs: Any) -> None:

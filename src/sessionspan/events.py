@@ -7,7 +7,6 @@ these values, `Session.record` alone speaks them. Docs tables and tests are gene
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -56,14 +55,19 @@ class Event:
     seed_names: ClassVar[tuple[str, ...]] = ()
 
 
-@functools.cache
+_attributes: dict[type[Event], tuple[Attribute, ...]] = {}
+
+
 def attributes_of(event: type[Event]) -> tuple[Attribute, ...]:
     """The exported fields of *event*, in the order of their definition."""
-    return tuple(
-        Attribute(field.name, field.metadata["key"], field.metadata["privacy"])
-        for field in dataclasses.fields(event)
-        if field.metadata
-    )
+    found = _attributes.get(event)
+    if found is None:
+        found = _attributes[event] = tuple(
+            Attribute(field.name, field.metadata["key"], field.metadata["privacy"])
+            for field in dataclasses.fields(event)
+            if field.metadata
+        )
+    return found
 
 
 def catalogue() -> list[type[Event]]:

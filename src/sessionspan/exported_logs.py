@@ -47,12 +47,8 @@ def remove(log_filter: LogFilter) -> None:
 
 
 def _admits(record: logging.LogRecord) -> bool:
-    for log_filter in _filters:
-        if record.name == log_filter.logger:
-            # A filter that fails admits nothing: better a line too few than a password too many.
-            if not guard(log_filter.admits)(record):
-                return False
-    return True
+    # A filter that fails admits nothing: better a line too few than a password too many.
+    return all(guard(asked.admits)(record) for asked in _filters if asked.logger == record.name)
 
 
 @guard

@@ -11,9 +11,11 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 _log = logging.getLogger("sessionspan")
+
+_PREFIX: Final = "SESSIONSPAN_"
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -134,7 +136,7 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
     values: dict[str, Any] = {}
     problems: list[str] = []
     known = {field.metadata["variable"]: field for field in dataclasses.fields(Settings)}
-    for variable in sorted(name for name in environ if name.startswith("SESSIONSPAN_")):
+    for variable in sorted(name for name in environ if name.startswith(_PREFIX)):
         field = known.get(variable)
         if field is None:
             problems.append(
@@ -153,8 +155,9 @@ def _nearest(variable: str, known: Mapping[str, object]) -> str:
     """The hint that a mistyped *variable* gets."""
     import difflib  # only on the way to a message
 
-    close = difflib.get_close_matches(variable, known, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    names = [name.removeprefix(_PREFIX) for name in known]
+    close = difflib.get_close_matches(variable.removeprefix(_PREFIX), names, 1)
+    return f" (did you mean {_PREFIX}{close[0]}?)" if close else ""
 
 
 _current: Settings | None = None

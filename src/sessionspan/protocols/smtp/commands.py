@@ -45,7 +45,7 @@ _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 TEXT_LIMIT: Final = 512  # characters of an address or a host name that are kept
 
 # RFC 5321 4.1.2: a path in brackets, whose quoted local part may hold a bracket; people leave them out.
-_PATH: Final = re.compile(rb'\s*(?:FROM|TO)\s*:\s*(?:<((?:"(?:[^"\\]|\\.)*"|[^>"])*)>|(\S+))', re.IGNORECASE)
+_PATH: Final = re.compile(rb'\s*(?:FROM|TO)\s*:\s*(?:<((?:"(?:[^"\\]|\\.)*"|[^>"])*)>|([^<\s]\S*))', re.IGNORECASE)
 
 
 @dataclass(slots=True)

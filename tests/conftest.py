@@ -1,0 +1,28 @@
+"""Fixtures for all tests: failures of ours raise, and settings are read anew for each test."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+os.environ["SESSIONSPAN_RAISE"] = "on"
+
+from sessionspan import settings as settings_module
+from sessionspan.testing import Recorder
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings() -> Iterator[None]:
+    """A test that sets a variable and reloads leaves nothing behind for the next."""
+    settings_module.reload()
+    yield
+    for name in [name for name in os.environ if name.startswith("SESSIONSPAN_") and name != "SESSIONSPAN_RAISE"]:
+        del os.environ[name]
+    settings_module.reload()
+
+
+@pytest.fixture
+def recorder() -> Recorder:
+    return Recorder()

@@ -1,0 +1,148 @@
+"""No credential leaves aiosmtpd's sessions: every way to send one, searched for in every exported byte."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aiosmtpd.smtp import AuthResult
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+
+from sessionspan.testing import Recorder
+from sessionspan_aiosmtpd import AiosmtpdInstrumentor
+from tests.canary import found_in
+from tests.instrumentation.kit_aiosmtpd import Client, Handler, serving
+
+SECRET = b"CanaryPassw0rd-7f3a/?=x"
+B64 = base64.b64encode
+
+
+class Exported(LogRecordProcessor):
+    """Keeps every log record, events and stdlib lines, as an exporter would get it."""
+
+    def __init__(self) -> None:
+        self.records: list[ReadableLogRecord] = []
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        assert log_record.resource is not None
+        self.records.append(
+            ReadableLogRecord(log_record.log_record, log_record.resource, log_record.instrumentation_scope)
+        )
+
+    def shutdown(self) -> None: ...
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        return True
+
+
+@pytest.fixture
+def exported(recorder: Recorder) -> Iterator[Exported]:
+    """All of the process's logging at DEBUG goes to OTel, as with opentelemetry-instrumentation-logging."""
+    kept = Exported()
+    recorder.logger_provider.add_log_record_processor(kept)
+    AiosmtpdInstrumentor().instrument(
+        tracer_provider=recorder.tracer_provider, logger_provider=recorder.logger_provider
+    )
+    handler = LoggingHandler(logger_provider=recorder.logger_provider)
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    logging.getLogger("mail.log").setLevel(logging.DEBUG)
+    yield kept
+    root.removeHandler(handler)
+    root.setLevel(level)
+    logging.getLogger("mail.log").setLevel(logging.NOTSET)
+    AiosmtpdInstrumentor().uninstrument()
+
+
+class Mechanisms(Handler):
+    """Mechanisms of the application's own, and an authenticator that says too much."""
+
+    async def auth_XOAUTH2(self, server: Any, args: list[str]) -> AuthResult:
+        await server.challenge_auth(b"")
+        return AuthResult(success=True, auth_data={"token": SECRET})
+
+    async def auth_XSILENT(self, server: Any, args: list[str]) -> AuthResult:
+        await server._reader.readline()
+        await server._reader.readline()
+        return AuthResult(success=False, handled=False)
+
+    async def auth_XRAISES(self, server: Any, args: list[str]) -> AuthResult:
+        raise ValueError(f"bad credential {SECRET.decode()}")
+
+
+def tell_all(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    """Accepts alice only; refuses others with a message that quotes the password."""
+    if data.login == b"alice":
+        return AuthResult(success=True, auth_data=data)
+    return AuthResult(success=False, handled=False, message=f"535 5.7.8 {data.password.decode()} is wrong")
+
+
+PLAIN = B64(b"\0bob\0" + SECRET)
+GOOD = B64(b"\0alice\0" + SECRET)
+WAYS: dict[str, list[bytes]] = {
+    "plain, refused": [b"AUTH PLAIN " + PLAIN],
+    "plain, accepted": [b"AUTH PLAIN " + GOOD],
+    "plain, continued": [b"AUTH PLAIN", PLAIN],
+    "plain, accepted, continued": [b"AUTH PLAIN", GOOD],
+    "plain with authzid": [b"AUTH PLAIN " + B64(b"carol\0bob\0" + SECRET)],
+    "plain, malformed": [b"AUTH PLAIN", SECRET],
+    "plain, not split": [b"AUTH PLAIN " + B64(SECRET)],
+    "plain, lower case": [b"auth plain " + PLAIN],
+    "plain, too many values": [b"AUTH PLAIN " + PLAIN + b" " + SECRET],
+    "plain, twice": [b"AUTH PLAIN " + GOOD, b"AUTH PLAIN " + GOOD],
+    "login, refused": [b"AUTH LOGIN", B64(b"bob"), B64(SECRET)],
+    "login, accepted": [b"AUTH LOGIN", B64(b"alice"), B64(SECRET)],
+    "login, initial": [b"AUTH LOGIN " + B64(b"bob"), B64(SECRET)],
+    "login, plain text": [b"AUTH LOGIN", b"bob", SECRET],
+    "login, cancelled, password too late": [b"AUTH LOGIN", b"*", B64(SECRET)],
+    "login, password too late": [b"AUTH LOGIN", b"!!!", B64(SECRET), SECRET],
+    "login, refused, password again": [b"AUTH LOGIN", B64(b"bob"), B64(SECRET), B64(SECRET), B64(SECRET)],
+    "unknown mechanism": [b"AUTH X-NONE " + B64(SECRET)],
+    "the mechanism is the password": [b"AUTH " + B64(SECRET)],
+    "no space": [b"AUTHPLAIN" + PLAIN],
+    "a bare password": [SECRET, B64(SECRET), PLAIN],
+    "password as argument": [b"PASS " + SECRET, b"USER " + SECRET, b"LOGIN bob " + SECRET],
+    "bearer": [b"AUTH XOAUTH2", B64(b"user=alice\x01auth=Bearer " + SECRET + b"\x01\x01")],
+    "own mechanism without challenges": [b"AUTH XSILENT\r\n" + B64(SECRET) + b"\r\n" + SECRET],
+    "own mechanism that raises": [b"AUTH XRAISES"],
+    "before EHLO": [],
+}
+
+
+def speak(client: Client, way: str) -> None:
+    client.read_reply()
+    if way == "before EHLO":
+        client.command(b"AUTH PLAIN " + PLAIN)
+    client.command(b"EHLO client.example")
+    for line in WAYS[way]:
+        client.send(line + b"\r\n")
+        with contextlib.suppress(OSError):
+            client.read_reply()
+    client.command(b"QUIT")
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_credential_leaves(recorder: Recorder, exported: Exported, way: str) -> None:
+    with serving(Mechanisms(), auth_require_tls=False, authenticator=tell_all, timeout=5) as server:
+        speak(server.connect(), way)
+        recorder.wait_for_session()
+    wire = encode_spans(recorder.spans).SerializeToString() + encode_logs(exported.records).SerializeToString()
+    assert b"session.end" in wire  # the haystack is the real one
+    assert b"handling connection" in wire
+    assert found_in(wire, [SECRET]) == []
+    assert found_in(recorder.everything().encode(), [SECRET]) == []
+
+
+def test_the_search_finds_what_it_is_for() -> None:
+    for form in (SECRET, B64(SECRET), PLAIN, GOOD, B64(b"x" + SECRET), SECRET.hex().encode(), SECRET.upper()):
+        assert found_in(b"some " + form + b" bytes", [SECRET])
+    assert found_in(b"nothing here", [SECRET]) == []
