@@ -18,7 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
-from opentelemetry._logs import SeverityNumber
+from opentelemetry._logs import NoOpLogger, SeverityNumber
 from opentelemetry.context import Context, attach, detach, get_value, set_value
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
@@ -490,5 +490,8 @@ def _is_recording(span: Span | None) -> bool:
 def _is_enabled(logger: Logger | None) -> bool:
     if logger is None:
         return False
-    enabled = getattr(logger, "enabled", None)  # not in every supported version of the API
-    return True if enabled is None else bool(enabled())
+    enabled = getattr(logger, "enabled", None)
+    if enabled is not None:
+        return bool(enabled())
+    # The API before 1.44 cannot be asked; behind its proxy stands a no-op logger or a real one.
+    return not isinstance(getattr(logger, "_logger", logger), NoOpLogger)
