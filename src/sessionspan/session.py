@@ -493,5 +493,5 @@ def _is_enabled(logger: Logger | None) -> bool:
     enabled = getattr(logger, "enabled", None)
     if enabled is not None:
         return bool(enabled())
-    # The API before 1.44 cannot be asked; behind its proxy stands a no-op logger or a real one.
+    # The API before 1.45 cannot be asked; behind its proxy stands a no-op logger or a real one.
     return not isinstance(getattr(logger, "_logger", logger), NoOpLogger)
