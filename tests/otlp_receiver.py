@@ -200,6 +200,9 @@ class _HTTPServer(ThreadingHTTPServer):
     block_on_close = False
     receiver: Receiver
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A program that was killed while it sent is what some tests are about."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"

@@ -67,9 +67,11 @@ class Program:
             cwd=directory,
             env=clean_environment() | (OURS if launcher else {}) | dict(environment or {}),
             text=True,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self._clients: list[smtplib.SMTP] = []
         self._changed = threading.Condition()
         self._texts = {"stdout": "", "stderr": ""}
         self._readers = [
@@ -94,10 +96,13 @@ class Program:
     ) -> None:
         self.process.kill()
         self.process.wait()
+        for connection in self._clients:
+            connection.close()
         for reader in self._readers:
             reader.join()
-        for name in ("stdout", "stderr"):
-            getattr(self.process, name).close()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            pipe.close()
         if error is not None:
             print(f"--- stdout of the program\n{self.stdout}--- stderr of the program\n{self.stderr}")
 
@@ -132,6 +137,22 @@ class Program:
     def port(self) -> int:
         """The port that the server listens on."""
         return int(self.wait_for("port"))
+
+    def open_session(self) -> smtplib.SMTP:
+        """A client that is connected and has said EHLO and NOOP; it is kept until the program has gone.
+
+        NOOP has been answered, so the server is done with all that was said before.
+        """
+        connection = client(self.port)
+        self._clients.append(connection)
+        connection.noop()
+        return connection
+
+    def tell(self, line: str) -> None:
+        """Write *line* to the program's stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
 
     def terminate(self, number: int = signal.SIGTERM) -> None:
         """Send the signal."""
