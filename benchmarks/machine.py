@@ -1,0 +1,39 @@
+"""The machine on which figures were taken: without it they say nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+_LIBRARIES: Final = (
+    "sessionspan",
+    "aiosmtpd",
+    "opentelemetry-api",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+    "protobuf",
+    "wrapt",
+)
+
+
+def machine() -> dict[str, str]:
+    """CPU, cores, system, Python, versions."""
+    return {
+        "cpu": f"{_cpu()}, {os.cpu_count()} cores",
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "libraries": ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES),
+    }
+
+
+def _cpu() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "an unknown CPU"
