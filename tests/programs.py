@@ -57,6 +57,7 @@ class Program:
         environment: Mapping[str, str] | None = None,
         *,
         launcher: bool = True,
+        distro: Mapping[str, str] = OURS,
         prefix: Sequence[str] = (),
     ) -> None:
         script = directory / "server.py"
@@ -65,7 +66,7 @@ class Program:
         self.process = subprocess.Popen(
             command,
             cwd=directory,
-            env=clean_environment() | (OURS if launcher else {}) | dict(environment or {}),
+            env=clean_environment() | dict(distro) | dict(environment or {}),
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -153,6 +154,11 @@ class Program:
         assert self.process.stdin is not None
         self.process.stdin.write(line + "\n")
         self.process.stdin.flush()
+
+    def close_stdin(self) -> None:
+        """Let a program go on that waits for the end of its input."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
     def terminate(self, number: int = signal.SIGTERM) -> None:
         """Send the signal."""

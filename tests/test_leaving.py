@@ -69,27 +69,22 @@ EXITS = SERVER.replace("await server.serve_forever()", "await loop.run_in_execut
 )
 
 
-def _leaves(program: Program) -> int:
-    """Let a program go on that waits for the end of its input."""
-    assert program.process.stdin is not None
-    program.process.stdin.close()
-    return program.wait()
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_session_that_is_open_at_normal_exit_arrives(tmp_path, receiver, protocol):
     # The server runs in a daemon thread, which is simply left behind: nothing cancels its tasks.
     source = IN_A_THREAD.format(main="sys.stdin.read()")
     with Program(tmp_path, source, _environment(receiver, protocol)) as program:
         program.open_session()
-        assert _leaves(program) == 0
+        program.close_stdin()
+        assert program.wait() == 0
     _assert_ended_by_exit(receiver)
 
 
 def test_a_session_that_the_server_cancels_before_exit_ends_by_shutdown(tmp_path, receiver):
     with Program(tmp_path, EXITS, _environment(receiver)) as program:
         program.open_session()
-        assert _leaves(program) == 0
+        program.close_stdin()
+        assert program.wait() == 0
     assert _the_session(receiver).attributes["sessionspan.end_reason"] == "shutdown"
 
 
@@ -128,7 +123,8 @@ sys.stdin.read()
         program.tell("go on")
         program.wait_for("set up")
         program.open_session()
-        assert _leaves(program) == 0
+        program.close_stdin()
+        assert program.wait() == 0
     _assert_ended_by_exit(receiver)
 
 
@@ -402,6 +398,40 @@ def test_a_handler_that_chains_to_ours_keeps_its_own_plan(tmp_path, receiver):
         assert mailed.attributes["sessionspan.end_reason"] == "quit"
         assert connection.noop()[0] == 250
         assert program.process.poll() is None
+
+
+def test_a_handler_that_cleans_up_and_raises_the_signal_again_ends_the_process_by_it(tmp_path, receiver):
+    main = """
+before = signal.getsignal(signal.SIGTERM)
+def on_term(number, frame):
+    print("cleaned up", flush=True)
+    signal.signal(number, before)
+    signal.raise_signal(number)
+signal.signal(signal.SIGTERM, on_term)
+print("ready", flush=True)
+time.sleep(3600)
+"""
+    with Program(tmp_path, IN_A_THREAD.format(main=main), _environment(receiver)) as program:
+        program.open_session()
+        program.wait_for("ready")
+        program.terminate()
+        program.wait_for("cleaned up")
+        assert program.wait() == -signal.SIGTERM
+    _assert_ended_by_exit(receiver)
+
+
+def test_a_handler_that_calls_sys_exit_still_loses_no_open_session(tmp_path, receiver):
+    main = """
+signal.signal(signal.SIGTERM, lambda *args: sys.exit(3))
+print("ready", flush=True)
+time.sleep(3600)
+"""
+    with Program(tmp_path, IN_A_THREAD.format(main=main), _environment(receiver)) as program:
+        program.open_session()
+        program.wait_for("ready")
+        program.terminate()
+        assert program.wait() == 3
+    _assert_ended_by_exit(receiver)
 
 
 GRACEFUL = SERVER.replace(
