@@ -100,7 +100,7 @@ def test_json_prints_the_sessions_and_nothing_else():
     done = demo("--json")
     assert done.returncode == 0
     whole, broken = map(json.loads, done.stdout.splitlines())
-    assert whole["name"] == "SMTP session"
+    assert (whole["name"], whole["kind"]) == ("SMTP session", "SERVER")
     assert whole["attributes"]["sessionspan.outcome"] == "ok"
     assert whole["attributes"]["user.name"] == "alice@example.org"
     assert broken["attributes"]["sessionspan.outcome"] == "aborted"

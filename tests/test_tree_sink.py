@@ -177,6 +177,23 @@ def test_what_happened_is_told(recorder, events, told):
     assert told in drawing(span_of(recorder, *events))
 
 
+@pytest.mark.parametrize("refused_first", [True, False])
+def test_a_message_that_lmtp_refuses_for_one_and_takes_for_another_shows_both(recorder, refused_first):
+    answers: list[Event] = [rejected(1, ".", "x@full.test"), received(1, "bob@here.test")]
+    if not refused_first:
+        answers.reverse()
+    drawn = drawing(span_of(recorder, command("MAIL", transaction=1), command("RCPT", transaction=1), *answers))
+    assert "mail 1 from sender.test to here.test, 312 B: accepted 250" in drawn
+    assert "a recipient at full.test refused 550 5.1.1" in drawn
+
+
+def test_a_message_that_is_refused_for_all_is_one_line(recorder):
+    answers = [rejected(1, ".", f"{name}@full.test") for name in "abc"]
+    drawn = drawing(span_of(recorder, command("MAIL", transaction=1), command("RCPT", transaction=1), *answers))
+    assert "mail 1 from sender.test: refused at the final dot 550 5.1.1" in drawn
+    assert len(drawn.splitlines()) == 4
+
+
 def test_a_login_and_its_auth_command_are_one_line(recorder):
     drawn = drawing(
         span_of(

@@ -60,7 +60,10 @@ def demo(as_json: bool) -> None:
     except Failed as error:
         click.echo(f"sessionspan: the demo failed: {error}", err=True)
         sys.exit(1)
-    _print_json(spans) if as_json else _print_trees(spans)
+    if as_json:
+        _print_json(spans)
+    else:
+        _print_trees(spans)
 
 
 def _perform() -> list[dict[str, Any]]:
@@ -89,7 +92,8 @@ def _orderly_end() -> Iterator[None]:
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    ends = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, leave) for number in ends}
     try:
         yield
     finally:
@@ -100,7 +104,9 @@ def _orderly_end() -> Iterator[None]:
 def _print_json(spans: list[dict[str, Any]]) -> None:
     for span in spans:
         kept = ("name", "kind", "start_time", "end_time", "status", "attributes", "events")
-        click.echo(json.dumps({key: span[key] for key in kept}))
+        told = {key: span[key] for key in kept}
+        told["kind"] = str(span["kind"]).removeprefix("SpanKind.")
+        click.echo(json.dumps(told))
 
 
 def _print_trees(spans: list[dict[str, Any]]) -> None:

@@ -65,6 +65,7 @@ class _Mail:
     reply: str = ""
     ended: bool = False
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)  # (domain, reply) of a RCPT
+    late: Counter[tuple[str, str]] = field(default_factory=Counter)  # the same, of the message itself
 
     def lines(self) -> Iterator[Line]:
         who = f"mail {self.number}" + (f" from {self.sender}" if self.sender else "")
@@ -78,7 +79,9 @@ class _Mail:
         else:
             steps = " · ".join(folded(self.commands))
             yield Line(self.at, f"{who}: {steps}{'' if self.ended else ', never finished'}", "yellow")
-        for (domain, reply), count in self.refused.items():
+        # RFC 2033 4.2: over LMTP a message may be accepted for some and refused for others.
+        refused = self.refused + self.late if self.recipient_count else self.refused
+        for (domain, reply), count in refused.items():
             whom = "a recipient" if count == 1 else f"{count} recipients"
             yield Line(self.at, f"   {whom}{f' at {domain}' if domain else ''} refused {reply}", "red")
 
@@ -175,12 +178,13 @@ class Story:
             return
         mail.sender = mail.sender or _text(event, "sessionspan.mail.sender")
         domain = _text(event, "sessionspan.mail.recipient")
-        if stage == "RCPT" or mail.recipient_count:  # LMTP: refused for some, accepted for others
-            known = (domain, _reply(event)) in mail.refused
-            mail.refused[domain if known or len(mail.refused) < NAMES else "", _reply(event)] += 1
-        else:
-            mail.reply = f"{'the final dot' if stage == '.' else stage} {_reply(event)}"
+        refused = mail.refused if stage == "RCPT" else mail.late
+        known = (domain, _reply(event)) in refused
+        refused[domain if known or len(refused) < NAMES else "", _reply(event)] += 1
+        if stage != "RCPT":
             mail.ended = True
+            if not mail.recipient_count:
+                mail.reply = f"{'the final dot' if stage == '.' else stage} {_reply(event)}"
 
     def _raised(self, at: int, event: Mapping[str, Any]) -> None:
         self._say(at, f"the application raised {_text(event, 'exception.type')}", "red")
