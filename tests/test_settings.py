@@ -17,7 +17,7 @@ def test_nothing_set_is_nothing_to_say() -> None:
 def test_values_are_read_in_any_case() -> None:
     found, problems = load(
         {
-            "SESSIONSPAN_EVENTS": " Logs ",
+            "SESSIONSPAN_EVENTS": " Span ",
             "SESSIONSPAN_MAX_EVENTS": "5",
             "SESSIONSPAN_IGNORE_CLIENTS": "10.0.0.0/8, ::1,",
             "SESSIONSPAN_SIGTERM": "OFF",
@@ -25,7 +25,7 @@ def test_values_are_read_in_any_case() -> None:
         }
     )
     assert problems == []
-    assert (found.events, found.max_events, found.sigterm, found.backend) == ("logs", 5, False, "jaeger")
+    assert (found.events, found.max_events, found.sigterm, found.backend) == ("span", 5, False, "jaeger")
     assert found.ignore_clients == (ip_network("10.0.0.0/8"), ip_network("::1"))
 
 

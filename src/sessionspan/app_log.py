@@ -10,7 +10,6 @@ import logging
 from logging import DEBUG, ERROR, INFO, WARNING
 from typing import TYPE_CHECKING, Final
 
-from sessionspan import names
 from sessionspan.guard import guard
 
 if TYPE_CHECKING:
@@ -31,14 +30,8 @@ def log(level: int, session: Session, message: str, fields: Mapping[str, object]
     """Log *message* with *fields* and the session's plain names; a reserved field name gets a ``_`` behind."""
     if not _logger.isEnabledFor(level):
         return
-    extra: dict[str, object] = {
-        names.PLAIN_SESSION_ID: session.id,
-        names.PLAIN_CLIENT_IP: session.client_ip,
-        names.PLAIN_PROTOCOL: session.protocol,
-        names.PLAIN_USERNAME: session.username,
-    }
-    extra = {key: value for key, value in extra.items() if value is not None}
-    extra.update((f"{key}_" if key in _RESERVED else key, value) for key, value in fields.items())
+    extra = {f"{key}_" if key in _RESERVED else key: value for key, value in fields.items()}
+    extra = session.plain_names() | extra
     with session.active():
         # 4: the line of the application that called Session.info, behind this function and its guard.
         _logger.log(level, message, extra=extra, stacklevel=4)

@@ -22,9 +22,12 @@ class Privacy(Enum):
     """What a field may hold, and so where it may go. `sessionspan.redaction` has the rule for each."""
 
     PLAIN = "plain"  # names, codes, sizes, durations
+    IDENTITY = "identity"  # who: the accepted user
     ADDRESS = "address"  # envelope: a mail address or a name somebody typed; on spans its domain only
     HOST = "host"  # envelope: a host name that the peer gave itself
     REMARK = "remark"  # envelope: text that may quote an address; never on spans
+    COMMAND = "command"  # content: the text of a command
+    ENVELOPE_COMMAND = "envelope command"  # content, of a command that carries an envelope
     CONTENT = "content"  # content: what people or machines wrote or answered
 
 
@@ -49,6 +52,8 @@ class Event:
     severity: ClassVar[SeverityNumber] = INFO
     # Vital events (session, auth, mail) have a quota of their own: a flood of commands cannot push them out.
     vital: ClassVar[bool] = True
+    # Recorded even when the span is not sampled, by SESSIONSPAN_UNSAMPLED=audit.
+    audit: ClassVar[bool] = True
     # The attributes that make the display line, in order.
     shown: ClassVar[tuple[str, ...]] = ()
     # What the systems that users come from call it (see docs/migration).
@@ -81,6 +86,7 @@ class SessionStart(Event):
     """A session began: for a server, a connection was taken (behind a proxy, once its header was read)."""
 
     name = "sessionspan.session.start"
+    audit = False
     shown = ("client.address", "network.local.port")
     seed_names = ("connection", "connection_start", "start")
     facts: Mapping[str, Value] | None = attribute(None)
@@ -113,6 +119,7 @@ class TLSEstablished(Event):
     """A TLS handshake succeeded."""
 
     name = "sessionspan.tls.established"
+    audit = False
     shown = ("tls.protocol.version", "tls.cipher", "sessionspan.tls.cipher")
     seed_names = ("tls_protocol_version", "tls_cipher", "tls_peer_subject_name")
     mode: str = attribute("sessionspan.tls.mode")
@@ -121,7 +128,7 @@ class TLSEstablished(Event):
     cipher: str | None = attribute("tls.cipher")
     openssl_cipher: str | None = attribute("sessionspan.tls.cipher")
     resumed: bool | None = attribute("tls.resumed")
-    client_subject: str | None = attribute("tls.client.subject")
+    client_subject: str | None = attribute("tls.client.subject", Privacy.IDENTITY)
     server_subject: str | None = attribute("tls.server.subject")
     peer_verified: bool | None = attribute("sessionspan.tls.peer.verified")
 
@@ -145,7 +152,7 @@ class AuthSuccess(Event):
     shown = ("sessionspan.auth.mechanism", "user.name")
     seed_names = ("login_start", "login_pw_match")
     # RFC 4616: the authorization identity when one was given, else the authentication identity.
-    identity: str | None = attribute("user.name")
+    identity: str | None = attribute("user.name", Privacy.IDENTITY)
     mechanism: str | None = attribute("sessionspan.auth.mechanism")
     user_name: str | None = attribute("sessionspan.auth.user.name", Privacy.ADDRESS)
 
@@ -178,6 +185,7 @@ class Command(Event):
 
     name = "sessionspan.command"
     vital = False
+    audit = False
     shown = (
         "sessionspan.command.name",
         "sessionspan.reply.code",
@@ -188,9 +196,12 @@ class Command(Event):
     command: str = attribute("sessionspan.command.name")  # from a closed set, else _OTHER
     sequence: int = attribute("sessionspan.command.sequence")
     duration: float | None = attribute("sessionspan.command.duration")  # seconds
+    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    envelope_text: str | None = attribute("sessionspan.command.text", Privacy.ENVELOPE_COMMAND)
     reply_code: int | None = attribute("sessionspan.reply.code")
     reply_status: str = attribute("sessionspan.reply.status", default="none")
     reply_enhanced_status: str | None = attribute("sessionspan.reply.enhanced_status")  # RFC 3463
+    reply_text: str | None = attribute("sessionspan.reply.text", Privacy.CONTENT)
     transaction: int | None = attribute("sessionspan.mail.transaction.sequence")
     # What the client calls itself (EHLO, HELO, LHLO).
     peer_hostname: str | None = attribute("sessionspan.peer.hostname", Privacy.HOST)

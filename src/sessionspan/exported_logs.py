@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import wrapt
 
 from sessionspan.guard import guard
+from sessionspan.stamping import with_dotted_names
 
 
 class LogFilter(NamedTuple):
@@ -30,14 +31,18 @@ _filters: list[LogFilter] = []
 _hooked = False
 
 
-def add(log_filter: LogFilter) -> None:
-    """From now on OTel's logging handler drops what *log_filter* does not admit."""
+def install() -> None:
+    """Ask what is installed here before OTel's logging handler emits, whenever it is imported."""
     global _hooked
-    _filters.append(log_filter)
     if not _hooked:
         _hooked = True
         for module in _HANDLERS:
             wrapt.register_post_import_hook(_imported, module)
+
+
+def add(log_filter: LogFilter) -> None:
+    """From now on OTel's logging handler drops what *log_filter* does not admit."""
+    _filters.append(log_filter)
 
 
 def remove(log_filter: LogFilter) -> None:
@@ -61,6 +66,6 @@ def _imported(module: ModuleType) -> None:
     @functools.wraps(emit)
     def filtered(self: Any, record: logging.LogRecord) -> None:
         if not _filters or _admits(record):
-            emit(self, record)
+            emit(self, with_dotted_names(record) or record)
 
     handler.emit = filtered

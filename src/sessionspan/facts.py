@@ -1,4 +1,7 @@
-"""What is known of one session: the attributes of its span, and the identity that every event carries."""
+"""What is known of one session: the attributes of its span, and the identity that every event carries.
+
+Here the class *identity* is applied, for everything that follows: span, events, stamped log records.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from opentelemetry.trace import Span
 from sessionspan import names
 from sessionspan.addresses import UNKNOWN, Address
 from sessionspan.events import Value
-from sessionspan.redaction import SPAN_TEXT, clean
+from sessionspan.redaction import KEEP, SPAN_TEXT, clean, policy
 
 # Identity: what a log backend needs on every event to answer "failed logins by address" with no join.
 _IDENTITY: Final = (
@@ -19,20 +22,23 @@ _IDENTITY: Final = (
     names.PROTOCOL_NAME,
     names.CLIENT_ADDRESS,
     names.CLIENT_PORT,
+    names.CLIENT_HASH,
     names.SERVER_ADDRESS,
     names.SERVER_PORT,
 )
+_OF_A_CLIENT: Final = (names.CLIENT_ADDRESS, names.CLIENT_PORT, names.CLIENT_HASH, names.PLAIN_CLIENT_IP)
 
 
 class Facts:
     """The facts of one session; once it has a span, what is learnt goes there at once."""
 
-    __slots__ = ("_identity", "_span", "auth_sequence", "client", "user", "values")
+    __slots__ = ("_identity", "_span", "auth_sequence", "authenticated", "client", "user", "values")
 
     def __init__(self, values: dict[str, Value]) -> None:
         self.values = values
         self.client = UNKNOWN
         self.user: str | None = None
+        self.authenticated = False
         # Seed 003's log_subid: 0 before the first login.
         self.auth_sequence = 0
         self._span: Span | None = None
@@ -58,31 +64,61 @@ class Facts:
             found[port_key] = address.port
         self.learn(found)
 
+    def learn_peer(self, host_key: str, port_key: str, address: Address) -> None:
+        """Add the *address* of a machine on the other side: identity, and of no use when hashed."""
+        if policy().identity is KEEP:
+            self.learn_address(host_key, port_key, address)
+
     def learn_client(self, client: Address) -> None:
         """The real client is *client*; nothing is kept of what was thought before."""
-        for key in (names.CLIENT_ADDRESS, names.CLIENT_PORT, names.PLAIN_CLIENT_IP):
+        for key in _OF_A_CLIENT:
             self.values.pop(key, None)
         self.client = client
-        self.learn_address(names.CLIENT_ADDRESS, names.CLIENT_PORT, client)
-        if client.host is not None:
+        if client.host is None:
+            return
+        apply, renames = policy().identity
+        shown = apply(client.host)
+        if renames is not None and shown is not None:
+            self.learn({renames(names.CLIENT_ADDRESS): shown})
+        elif shown is not None:
+            self.learn_address(names.CLIENT_ADDRESS, names.CLIENT_PORT, client)
             self.learn({names.PLAIN_CLIENT_IP: self.values[names.CLIENT_ADDRESS]})
 
     def accept_user(self, user: str | None) -> None:
         """A login was accepted; *user* is None when the protocol does not show who it was."""
+        self.authenticated = True
         self.auth_sequence += 1
         self.user = clean(user, SPAN_TEXT) if user is not None else None
-        if self.user is not None:
-            self.learn({names.USER_NAME: self.user, names.PLAIN_USERNAME: self.user})
         self._identity = None
+        shown = self._shown_user()
+        if shown and names.USER_NAME in shown:
+            self.learn(shown | {names.PLAIN_USERNAME: shown[names.USER_NAME]})
+        else:
+            self.learn(shown)
 
     def end_user(self) -> None:
         """The identity ended. The span keeps the last one; later events have none."""
+        self.authenticated = False
         self.user = None
         self._identity = None
+
+    def _shown_user(self) -> dict[str, Value]:
+        apply, renames = policy().identity
+        shown = apply(self.user) if self.user is not None else None
+        if shown is None:
+            return {}
+        return {renames(names.USER_NAME) if renames is not None else names.USER_NAME: shown}
 
     def without_twins(self) -> dict[str, Value]:
         """The facts as our own events carry them: without the plain names, which repeat others."""
         return {key: value for key, value in self.values.items() if key not in names.PLAIN_TWINS}
+
+    def plain_names(self) -> dict[str, Value]:
+        """The plain names that hold now, for log records of the application."""
+        found = {key: self.values[key] for key in names.PLAIN_TWINS if key in self.values}
+        if self.user is None:
+            found.pop(names.PLAIN_USERNAME, None)
+        return found
 
     @property
     def identity(self) -> dict[str, Value]:
@@ -90,8 +126,7 @@ class Facts:
         identity = self._identity
         if identity is None:
             identity = {key: self.values[key] for key in _IDENTITY if key in self.values}
-            if self.user is not None:
-                identity[names.USER_NAME] = self.user
+            identity.update(self._shown_user())
             identity[names.AUTH_SEQUENCE] = self.auth_sequence
             self._identity = identity
         return identity

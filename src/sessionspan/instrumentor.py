@@ -16,7 +16,7 @@ import wrapt
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from sessionspan import exported_logs, sigterm
+from sessionspan import exported_logs, sigterm, stamping
 from sessionspan.exported_logs import LogFilter
 from sessionspan.guard import guard
 from sessionspan.scope import Scope
@@ -71,12 +71,20 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         self._begin(**kwargs)
 
     @guard
-    def _begin(self, tracer_provider: Any = None, logger_provider: Any = None, **ignored: Any) -> None:
+    def _begin(
+        self,
+        tracer_provider: Any = None,
+        logger_provider: Any = None,
+        meter_provider: Any = None,
+        **ignored: Any,
+    ) -> None:
         settings()
         self._applied: list[_Applied] = []
         self._generation += 1
-        self.scope.bind(tracer_provider, logger_provider)
+        self.scope.bind(tracer_provider, logger_provider, meter_provider)
         sigterm.install()
+        stamping.install()
+        exported_logs.install()
         if self.log_filter is not None:
             exported_logs.add(self.log_filter)
         generation = self._generation
@@ -90,6 +98,7 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     def _end(self) -> None:
         self._generation += 1
         self.scope.unbind()
+        stamping.uninstall()
         if self.log_filter is not None:
             exported_logs.remove(self.log_filter)
         while self._applied:

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from opentelemetry.context import attach, detach
 
+from sessionspan import exported_logs, stamping
 from sessionspan.addresses import UNKNOWN, Address, address_of
 from sessionspan.guard import guard
 from sessionspan.scope import Scope
 from sessionspan.session import Session, Side
+from sessionspan.settings import settings
 
 _scope: Final = Scope("sessionspan")
 
@@ -32,7 +34,7 @@ class session:
 
     def __enter__(self) -> Session:
         if not _scope.bound:
-            _scope.bind()
+            _set_up()
         self._session = Session(
             _scope, self._protocol.upper(), side=self._side, peer=self._peer, local=self._local
         )
@@ -58,6 +60,15 @@ class session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, trace)
+
+
+@guard
+def _set_up() -> None:
+    """What `SessionInstrumentor` does for a library, done once for sessions of people's own."""
+    settings()
+    stamping.install()
+    exported_logs.install()
+    _scope.bind()
 
 
 def _address(peer: Any) -> Address:

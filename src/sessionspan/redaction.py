@@ -5,18 +5,20 @@ Credentials have no rule here because they never come this far: no observer puts
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import hmac
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from sessionspan.events import Event, Privacy, Value, attributes_of
+from sessionspan.settings import Settings, settings
 
 # Bytes of UTF-8. Tempo cuts span attributes at 2,048; Loki drops lines of structured metadata over 64 KiB.
 SPAN_TEXT: Final = 2_000
 EVENT_TEXT: Final = 16 * 1024
 LINE: Final = 200  # characters of a display line
 LIST: Final = 100  # entries of a list
-
-Rule: TypeAlias = Callable[[str], "str | None"]
 
 
 def clean(text: str, limit: int = EVENT_TEXT) -> str:
@@ -35,46 +37,85 @@ def clean(text: str, limit: int = EVENT_TEXT) -> str:
     return encoded[: limit - 3].decode(errors="ignore") + "..."
 
 
-def domain(text: str) -> str | None:
-    """The domain of a mail address; None for a name without one, which may be anything that was typed."""
+class Rule(NamedTuple):
+    """What becomes of a text of one class: ``apply`` gives it or None, ``renames`` the key it goes under."""
+
+    apply: Callable[[str], str | None]
+    renames: Callable[[str], str] | None = None
+
+
+def _domain(text: str) -> str | None:
+    # Of a name without a domain nothing: it may be anything that was typed.
     _, at, host = text.rpartition("@")
     return host if at else None
 
 
-def host(text: str) -> str | None:
-    """A host name; of what looks like an address, its domain."""
+def _host(text: str) -> str | None:
     return text.rpartition("@")[2]
 
 
-def keep(text: str) -> str | None:
-    """The text as it is."""
-    return text
+KEEP: Final = Rule(lambda text: text)
+DROP: Final = Rule(lambda text: None)
+DOMAIN: Final = Rule(_domain)
+HOST: Final = Rule(_host)
+
+Rules: TypeAlias = dict[Privacy, Rule]
 
 
-def drop(text: str) -> str | None:
-    """Nothing."""
-    return None
+class Policy:
+    """The rules that follow from the settings, for log events and for spans."""
+
+    def __init__(self, chosen: Settings) -> None:
+        self._key = chosen.hash_key
+        self.hash = functools.lru_cache(maxsize=1024)(self._hash)
+        hashed = Rule(self.hash, hashed_key)
+        self.identity = {"plain": KEEP, "hash": hashed, "off": DROP}[chosen.identity]
+        captures = ("off", "metadata", "commands", "content").index(chosen.capture)
+        common: Rules = {
+            Privacy.PLAIN: KEEP,
+            Privacy.IDENTITY: self.identity,
+            Privacy.COMMAND: KEEP if captures >= 2 else DROP,
+            Privacy.CONTENT: KEEP if captures >= 3 else DROP,
+        }
+        # Spans travel further than logs (trace views, sampling services), so they get less of an envelope.
+        by_envelope = {
+            "plain": ((KEEP, KEEP, KEEP), (DOMAIN, HOST, DROP)),
+            "domain": ((DOMAIN, HOST, DROP),) * 2,
+            "hash": ((hashed, hashed, DROP),) * 2,
+            "off": ((DROP, DROP, DROP),) * 2,
+        }
+        classes = (Privacy.ADDRESS, Privacy.HOST, Privacy.REMARK)
+        logs, spans = (common | dict(zip(classes, rules, strict=True)) for rules in by_envelope[chosen.envelope])
+        for rules in (logs, spans):
+            # The text of a command that holds an envelope goes where both classes may go.
+            rules[Privacy.ENVELOPE_COMMAND] = (
+                KEEP if rules[Privacy.REMARK] is rules[Privacy.COMMAND] is KEEP else DROP
+            )
+        self.in_logs = logs
+        self.on_spans = spans
+
+    def _hash(self, text: str) -> str | None:
+        return hmac.new(self._key, text.encode("utf-8", "backslashreplace"), hashlib.sha256).hexdigest()
 
 
-# What each class becomes in a log event, and on the span. Spans travel further (trace views, sampling
-# services), so they get less.
-IN_LOGS: Final[dict[Privacy, Rule]] = {
-    Privacy.PLAIN: keep,
-    Privacy.ADDRESS: keep,
-    Privacy.HOST: keep,
-    Privacy.REMARK: keep,
-    Privacy.CONTENT: drop,
-}
-ON_SPANS: Final[dict[Privacy, Rule]] = {
-    Privacy.PLAIN: keep,
-    Privacy.ADDRESS: domain,
-    Privacy.HOST: host,
-    Privacy.REMARK: drop,
-    Privacy.CONTENT: drop,
-}
+def hashed_key(key: str) -> str:
+    """The key under which the hash of *key*'s value goes: one that OpenTelemetry or we define."""
+    return {"user.name": "user.hash", "client.address": "sessionspan.client.hash"}.get(key, f"{key}.hash")
 
 
-def redact(event: Event, rules: dict[Privacy, Rule], limit: int) -> dict[str, Value]:
+_policy: tuple[Settings, Policy] | None = None
+
+
+def policy() -> Policy:
+    """The policy of the settings in force."""
+    global _policy
+    chosen = settings()
+    if _policy is None or _policy[0] is not chosen:
+        _policy = (chosen, Policy(chosen))
+    return _policy[1]
+
+
+def redact(event: Event, rules: Rules, limit: int) -> dict[str, Value]:
     """The attributes of *event* as *rules* let them out, each text at most *limit* bytes."""
     out: dict[str, Value] = {}
     for field, key, privacy in attributes_of(type(event)):
@@ -83,15 +124,16 @@ def redact(event: Event, rules: dict[Privacy, Rule], limit: int) -> dict[str, Va
             continue
         if key is None:
             out.update(value)
-            continue
-        rule = rules[privacy]
-        if isinstance(value, str):
-            value = rule(value)
-            if value is not None:
-                out[key] = clean(value, limit)
+        elif isinstance(value, str):
+            apply, renames = rules[privacy]
+            kept = apply(value)
+            if kept is not None:
+                out[renames(key) if renames else key] = clean(kept, limit)
         elif isinstance(value, tuple):
-            kept = (rule(entry) for entry in value[:LIST])
-            out[key] = tuple(clean(entry, limit) for entry in kept if entry is not None)
+            apply, renames = rules[privacy]
+            entries = tuple(clean(kept, limit) for entry in value[:LIST] if (kept := apply(entry)) is not None)
+            if entries or apply is not DROP.apply:
+                out[renames(key) if renames else key] = entries
         else:
             out[key] = value
     return out

@@ -1,4 +1,4 @@
-"""The instrumentation scope of one instrumentation: its name on the wire, its tracer, its logger."""
+"""The instrumentation scope of one instrumentation: its name on the wire, its tracer, logger and meter."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 from opentelemetry._logs import get_logger
 
+from sessionspan.metrics import Metrics
 from sessionspan.names import SCHEMA_URL
 from sessionspan.version import __version__
 
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger, LoggerProvider
+    from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Tracer, TracerProvider
 
 
 class Scope:
-    """Where the sessions of one instrumentation get their tracer and logger.
+    """Where the sessions of one instrumentation get their tracer, logger and meter.
 
-    Bound once, at instrument time: tracer and logger are the API's proxies while no provider is set, and
+    Bound once, at instrument time: they are the API's proxies while no provider is set, and
     find the provider that the application sets up later by themselves.
     """
 
@@ -26,6 +28,7 @@ class Scope:
         self.name = name
         self.tracer: Tracer | None = None
         self.logger: Logger | None = None
+        self.metrics: Metrics | None = None
 
     @property
     def bound(self) -> bool:
@@ -33,12 +36,16 @@ class Scope:
         return self.tracer is not None
 
     def bind(
-        self, tracer_provider: TracerProvider | None = None, logger_provider: LoggerProvider | None = None
+        self,
+        tracer_provider: TracerProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
     ) -> None:
-        """Take tracer and logger from these providers, or from the global ones."""
+        """Take tracer, logger and meter from these providers, or from the global ones."""
+        self.metrics = Metrics(self.name, meter_provider, SCHEMA_URL)
         self.logger = get_logger(self.name, __version__, logger_provider=logger_provider, schema_url=SCHEMA_URL)
         self.tracer = trace.get_tracer(self.name, __version__, tracer_provider, schema_url=SCHEMA_URL)
 
     def unbind(self) -> None:
         """Let no new session open; those that are open end as usual."""
-        self.tracer = self.logger = None
+        self.tracer = self.logger = self.metrics = None

@@ -40,7 +40,7 @@ from sessionspan.events import (
 )
 from sessionspan.facts import Facts
 from sessionspan.guard import guard
-from sessionspan.redaction import EVENT_TEXT, IN_LOGS, ON_SPANS, SPAN_TEXT, display_line, redact
+from sessionspan.redaction import EVENT_TEXT, SPAN_TEXT, display_line, policy, redact
 from sessionspan.settings import settings
 from sessionspan.span_events import SpanEvents
 from sessionspan.tally import Tally
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from opentelemetry._logs import Logger
     from opentelemetry.trace import Span
 
+    from sessionspan.metrics import Metrics
     from sessionspan.scope import Scope
 
 _KEY: Final = otel_context.create_key("sessionspan-session")
@@ -86,6 +87,7 @@ class Session:
         "_id",
         "_last_words",
         "_logger",
+        "_metrics",
         "_on_span",
         "_scope",
         "_span",
@@ -118,6 +120,7 @@ class Session:
         self.unfinished = False
         self._scope = scope
         self._logger = scope.logger
+        self._metrics: Metrics | None = None  # once it has started, and if anybody takes them
         self._id: str | None = None
         self._started_at = time.time_ns()
         self._started_clock = time.monotonic()
@@ -129,7 +132,7 @@ class Session:
         self._error_type: str | None = None
         self._last_words: Callable[[], None] | None = None
         self._facts = Facts({names.TRANSPORT: transport, names.TLS_MODE: "none"})
-        self._facts.learn_address(names.PEER_ADDRESS, names.PEER_PORT, peer)
+        self._facts.learn_peer(names.PEER_ADDRESS, names.PEER_PORT, peer)
         self._facts.learn_address(names.LOCAL_ADDRESS, names.LOCAL_PORT, local)
         self._facts.learn_address(names.SERVER_ADDRESS, names.SERVER_PORT, server)
         if transport == "tcp":  # an end of a unix socket is no client address
@@ -163,6 +166,20 @@ class Session:
         return self._facts.user
 
     @property
+    def network_name(self) -> str | None:
+        """The protocol as ``network.protocol.name`` has it; None for one that is not of a network."""
+        return _NETWORK_NAMES.get(self.protocol, self.protocol.lower())
+
+    @property
+    def tls_mode(self) -> str:
+        """How the connection is encrypted: none, starttls, implicit."""
+        return str(self._facts.values[names.TLS_MODE])
+
+    def plain_names(self) -> dict[str, Value]:
+        """The session's plain names as log records of the application are stamped with them."""
+        return self._facts.plain_names()
+
+    @property
     def ended(self) -> bool:
         """Whether the session is over."""
         return self._stage is _Stage.ENDED
@@ -172,7 +189,7 @@ class Session:
         """Say that the session acts as *username* from here on; earlier events keep what they had."""
         if username != self.username:
             self._end_user()
-            self._facts.accept_user(username)
+            self._accept_user(username)
 
     def debug(self, message: str, /, **fields: object) -> None:
         """Log *message* at DEBUG to the stdlib logger ``sessionspan.app``, with *fields* and this session."""
@@ -223,7 +240,7 @@ class Session:
     def set_proxy(self, protocol: str, client: Address) -> None:
         """The connection came through a proxy that speaks *protocol* and names *client* as the real one."""
         self._facts.learn({names.PROXY_PROTOCOL: protocol})
-        self._facts.learn_address(names.PROXY_ADDRESS, names.PEER_PORT, self.peer)
+        self._facts.learn_peer(names.PROXY_ADDRESS, names.PEER_PORT, self.peer)
         self._facts.learn_client(client)
 
     def cause(self, reason: str) -> None:
@@ -261,8 +278,8 @@ class Session:
 
     @property
     def listened_to(self) -> bool:
-        """Whether anybody takes what this session says: its span records, or its logger is enabled."""
-        return _is_recording(self._span) or _is_enabled(self._logger)
+        """Whether anybody takes what this session says: its span records, logs or metrics are taken."""
+        return _is_recording(self._span) or self._metrics is not None or _is_enabled(self._logger)
 
     # Its life.
 
@@ -290,6 +307,9 @@ class Session:
         self.context = set_span_in_context(self._span, set_value(_KEY, self))
         if _is_recording(self._span) and settings().events != "logs":
             self._on_span = SpanEvents(self._span, facts.values)
+        if self._scope.metrics is not None and self._scope.metrics.enabled:
+            self._metrics = self._scope.metrics
+            self._metrics.session_opened(self)
         live.add(self)
         if self.listened_to:
             self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
@@ -310,10 +330,16 @@ class Session:
         if learns is not None:
             learns(self, event)
         self._tally.count(event)
+        if self._metrics is not None:
+            self._metrics.event(self, event)
+        if settings().capture == "off" and not event.vital:
+            return
         if not self._tally.admits(event):
+            if self._metrics is not None:
+                self._metrics.event_dropped(self, "session_cap")
             return
         timestamp = timestamp or time.time_ns()
-        if settings().events != "span" and _is_enabled(self._logger):
+        if settings().events != "span" and _is_enabled(self._logger) and self._samples(event):
             self._emit(event, timestamp)
         if self._on_span is not None:
             self._on_span.add(event, timestamp, self._facts.auth_sequence)
@@ -351,6 +377,8 @@ class Session:
         assert self._span is not None
         ending = self._ending_facts()
         self._facts.learn(ending)
+        if self._metrics is not None:
+            self._metrics.session_ended(self, ending)
         if self.listened_to:
             self.record(SessionEnd(facts=self._facts.without_twins()))
         self._stage = _Stage.ENDED
@@ -370,9 +398,8 @@ class Session:
             names.PLAIN_SESSION_ID: self.id,
             names.PLAIN_PROTOCOL: self.protocol,
         }
-        network_name = _NETWORK_NAMES.get(self.protocol, self.protocol.lower())
-        if network_name is not None:
-            found[names.PROTOCOL_NAME] = network_name
+        if self.network_name is not None:
+            found[names.PROTOCOL_NAME] = self.network_name
         self._facts.learn(found)
         return self._facts
 
@@ -389,10 +416,20 @@ class Session:
         ending[names.DURATION] = time.monotonic() - self._started_clock
         return ending
 
+    def _samples(self, event: Event) -> bool:
+        """Whether *event* goes to the logs though the span may not be sampled (``SESSIONSPAN_UNSAMPLED``)."""
+        if self._on_span is not None or settings().unsampled == "all" or self._span is None:
+            return True
+        # No TracerProvider at all gives an invalid context: that is not unsampled.
+        context = self._span.get_span_context()
+        if not context.is_valid or context.trace_flags.sampled:
+            return True
+        return settings().unsampled == "audit" and event.audit
+
     def _emit(self, event: Event, timestamp: int) -> None:
         assert self._logger is not None
         attributes = dict(self._facts.identity)
-        attributes.update(redact(event, IN_LOGS, EVENT_TEXT))
+        attributes.update(redact(event, policy().in_logs, EVENT_TEXT))
         failed = self._error_type is not None and type(event) is SessionEnd
         self._logger.emit(
             timestamp=timestamp,
@@ -403,20 +440,27 @@ class Session:
             event_name=event.name,
         )
 
+    def _accept_user(self, user: str | None) -> None:
+        self._facts.accept_user(user)
+        if self._metrics is not None:
+            self._metrics.session_state(self, authenticated=True)
+
     def _end_user(self) -> None:
-        if self._facts.user is not None:
+        if self._facts.authenticated:
             self.record(AuthEnd())
             self._facts.end_user()
+            if self._metrics is not None:
+                self._metrics.session_state(self, authenticated=False)
 
     # What events teach the session.
 
     def _learn_user(self, event: AuthSuccess) -> None:
         self._end_user()  # a second login ends the first (RFC 4954 4 forbids it, servers allow it)
-        self._facts.accept_user(event.identity)
+        self._accept_user(event.identity)
 
     def _learn_tls(self, event: TLSEstablished) -> None:
         self._end_user()  # RFC 3207 4.2: what was known before STARTTLS is forgotten, a login too
-        self._facts.learn(redact(event, ON_SPANS, SPAN_TEXT))
+        self._facts.learn(redact(event, policy().on_spans, SPAN_TEXT))
 
     def _learn_tls_failure(self, event: TLSFailure) -> None:
         self.cause("tls_failed")
@@ -424,9 +468,8 @@ class Session:
 
     def _learn_peer_hostname(self, event: Command) -> None:
         if event.peer_hostname is not None:
-            named = redact(event, ON_SPANS, SPAN_TEXT).get(names.PEER_HOSTNAME)
-            if named is not None:
-                self._facts.learn({names.PEER_HOSTNAME: named})
+            shown = redact(event, policy().on_spans, SPAN_TEXT).items()
+            self._facts.learn({key: value for key, value in shown if key.startswith(names.PEER_HOSTNAME)})
 
 
 _LEARNS: Final[dict[type[Event], Callable[[Any, Any], None]]] = {

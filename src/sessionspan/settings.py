@@ -16,20 +16,31 @@ from typing import Any, Final, TypeAlias
 _log = logging.getLogger("sessionspan")
 
 _PREFIX: Final = "SESSIONSPAN_"
+HASH_KEY_BYTES: Final = 16
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
-def setting(variable: str, parse: Callable[[str], Any], default: str, values: str, meaning: str) -> Any:
+def setting(
+    variable: str,
+    parse: Callable[[str], Any],
+    default: str,
+    values: str,
+    meaning: str,
+    *,
+    secret: bool = False,
+) -> Any:
     """A field of `Settings`, read from the environment variable *variable* by *parse*."""
     return dataclasses.field(
         default=parse(default),
+        repr=not secret,
         metadata={
             "variable": variable,
             "parse": parse,
             "default": default,
             "values": values,
             "meaning": meaning,
+            "secret": secret,
         },
     )
 
@@ -65,6 +76,13 @@ def count(text: str) -> int:
     if value < 0:
         raise ValueError("must be a whole number, 0 or more")
     return value
+
+
+def key(text: str) -> bytes:
+    """Parse a key for HMAC-SHA256; RFC 2104 3 discourages keys shorter than the hash, we refuse weak ones."""
+    if text and len(text.encode()) < HASH_KEY_BYTES:
+        raise ValueError(f"must have {HASH_KEY_BYTES} bytes or more")
+    return text.encode()
 
 
 def networks(text: str) -> tuple[Network, ...]:
@@ -114,6 +132,47 @@ class Settings:
         "networks, comma separated",
         "Clients whose connections are no sessions: the health checks of a load balancer.",
     )
+    identity: str = setting(
+        "SESSIONSPAN_IDENTITY",
+        one_of("plain", "hash", "off"),
+        "plain",
+        "plain, hash, off",
+        "Addresses of clients, and users whose login was accepted. `hash`: HMAC-SHA256 with "
+        "`SESSIONSPAN_HASH_KEY`, as `sessionspan.client.hash` and `user.hash`.",
+    )
+    envelope: str = setting(
+        "SESSIONSPAN_ENVELOPE",
+        one_of("plain", "domain", "hash", "off"),
+        "plain",
+        "plain, domain, hash, off",
+        "Senders, recipients, the EHLO name, the user name of a failed login. `plain`: whole in logs, the domain "
+        "only on spans; the other values hold for both.",
+    )
+    capture: str = setting(
+        "SESSIONSPAN_CAPTURE",
+        one_of("off", "metadata", "commands", "content"),
+        "metadata",
+        "off, metadata, commands, content",
+        "What of the dialogue is recorded. `off`: commands are only counted; `metadata`: their names, codes, "
+        "sizes, durations; `commands`: and their text; `content`: and what was answered, and the text of "
+        "exceptions. Credentials at no level.",
+    )
+    hash_key: bytes = setting(
+        "SESSIONSPAN_HASH_KEY",
+        key,
+        "",
+        "16 bytes or more",
+        "The key for `hash`. Without one, a class that shall be hashed is off.",
+        secret=True,
+    )
+    unsampled: str = setting(
+        "SESSIONSPAN_UNSAMPLED",
+        one_of("all", "audit", "none"),
+        "audit",
+        "all, audit, none",
+        "Which log events of a session whose span is not sampled are exported. `audit`: the session's end, "
+        "logins, mail and failures. Metrics count all.",
+    )
     sigterm: bool = setting(
         "SESSIONSPAN_SIGTERM",
         switch,
@@ -146,9 +205,28 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
         try:
             values[field.name] = field.metadata["parse"](environ[variable])
         except ValueError as error:
+            shown = variable if field.metadata["secret"] else f"{variable}={environ[variable]!r}"
             default = field.metadata["default"] or "empty"
-            problems.append(f"{variable}={environ[variable]!r}: it {error}; the default is used: {default}.")
-    return Settings(**values), problems
+            problems.append(f"{shown}: it {error}; the default is used: {default}.")
+    return _settled(Settings(**values), problems), problems
+
+
+def _settled(found: Settings, problems: list[str]) -> Settings:
+    """*found* without contradictions; each that was resolved is a line in *problems*."""
+    without_key = "{0}=hash needs SESSIONSPAN_HASH_KEY; {0}=off is used."
+    if found.identity == "hash" and not found.hash_key:
+        problems.append(without_key.format("SESSIONSPAN_IDENTITY"))
+        found = dataclasses.replace(found, identity="off")
+    if found.envelope == "hash" and not found.hash_key:
+        problems.append(without_key.format("SESSIONSPAN_ENVELOPE"))
+        found = dataclasses.replace(found, envelope="off")
+    if found.backend == "jaeger" and found.events == "logs":
+        problems.append(
+            "SESSIONSPAN_BACKEND=jaeger exports no logs and SESSIONSPAN_EVENTS=logs puts no events on spans, so "
+            "there would be none; SESSIONSPAN_EVENTS=span is used."
+        )
+        found = dataclasses.replace(found, events="span")
+    return found
 
 
 def _nearest(variable: str, known: Mapping[str, object]) -> str:

@@ -73,6 +73,20 @@ def parse(line: bytes) -> tuple[str, bytes]:
     return (verb, argument.strip()) if verb is not None else (OTHER, b"")
 
 
+# Commands whose argument is an envelope: addresses, or a name that the client gave itself.
+_ENVELOPES: Final = frozenset(("EHLO", "EXPN", "HELO", "LHLO", "MAIL", "RCPT", "SAML", "SEND", "SOML", "VRFY"))
+
+
+def texts(command: Pending, reply: Reply) -> dict[str, str]:
+    """What of *command* and its *reply* may be shown where people asked for that; of a login, nothing."""
+    if command.verb in ("AUTH", OTHER):  # the reply to an unknown verb may quote it
+        return {}
+    found = {"reply_text": reply.text} if reply.text else {}
+    if command.argument:
+        found["envelope_text" if command.verb in _ENVELOPES else "text"] = text(command.argument)
+    return found
+
+
 def path(argument: bytes) -> str | None:
     """The address in the argument of MAIL or RCPT, without brackets; None when there is none."""
     match = _PATH.match(argument)

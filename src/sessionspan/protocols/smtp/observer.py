@@ -254,6 +254,7 @@ class SMTPObserver:
                 reply_enhanced_status=reply.enhanced,
                 transaction=command.transaction,
                 peer_hostname=self._mail.hostname if greets else None,
+                **commands.texts(command, reply),
             )
         )
 
