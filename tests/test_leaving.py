@@ -482,8 +482,9 @@ LEAVES = {
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("leave", LEAVES)
 def test_a_forked_child_ends_no_session_of_its_parent(tmp_path, receiver, leave, protocol):
-    if protocol == GRPC and leave != "at once":
-        pytest.skip("a gRPC channel does not survive a fork, whoever forks; the child could export nothing")
+    if protocol == GRPC and leave == "exit hooks":
+        # Seen to hang about once in ten runs, inside the exporter's shutdown in the child.
+        pytest.skip("the gRPC exporter may hang when a fork shuts a channel down that its parent made")
     source = FORKS.replace("LEAVE", LEAVES[leave])
     with Program(tmp_path, source, receiver.environment(protocol)) as program:
         connection = program.open_session()
