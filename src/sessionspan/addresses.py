@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,6 +30,13 @@ def parse_ip(host: str) -> IPAddress | None:
     return address
 
 
+@functools.lru_cache(maxsize=1024)
+def _normal(host: str) -> str:
+    """*host* in the one form in which it goes on the wire."""
+    ip = parse_ip(host)
+    return str(ip) if ip is not None else host
+
+
 def address_of(name: Any) -> Address:
     """What a socket says of one end (``getpeername``, ``getsockname``, asyncio's ``peername``).
 
@@ -40,6 +48,5 @@ def address_of(name: Any) -> Address:
     if isinstance(name, str):
         return Address(name) if name else UNKNOWN
     if isinstance(name, tuple) and len(name) >= 2 and isinstance(name[0], str) and isinstance(name[1], int):
-        ip = parse_ip(name[0])
-        return Address(str(ip) if ip is not None else name[0], name[1])
+        return Address(_normal(name[0]), name[1])
     return UNKNOWN

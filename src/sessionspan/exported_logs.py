@@ -57,6 +57,24 @@ def _admits(record: logging.LogRecord) -> bool:
 
 
 @guard
+def _last_resort(handler: logging.Handler, record: logging.LogRecord) -> None:
+    """Print *record* as an application without any logging set-up expects it, when only *handler* is there.
+
+    Python prints warnings to stderr while no handler is found (`logging.lastResort`). OTel's handler is one,
+    so installing it alone would silence them.
+    """
+    last_resort = logging.lastResort
+    if last_resort is None or record.levelno < last_resort.level:
+        return
+    logger: logging.Logger | None = logging.getLogger(record.name)
+    while logger is not None:
+        if any(other is not handler for other in logger.handlers):
+            return
+        logger = logger.parent if logger.propagate else None
+    last_resort.handle(record)
+
+
+@guard
 def _imported(module: ModuleType) -> None:
     handler = getattr(module, "LoggingHandler", None)
     if handler is None:
@@ -64,8 +82,9 @@ def _imported(module: ModuleType) -> None:
     emit = handler.emit
 
     @functools.wraps(emit)
-    def filtered(self: Any, record: logging.LogRecord) -> None:
+    def filtered(self: logging.Handler, record: logging.LogRecord) -> None:
         if not _filters or _admits(record):
             emit(self, with_dotted_names(record) or record)
+        _last_resort(self, record)
 
     handler.emit = filtered

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from sessionspan.events import Event, Privacy, Value, attributes_of
-from sessionspan.settings import Settings, settings
+from sessionspan.settings import CAPTURE, Settings, settings
 
 # Bytes of UTF-8. Tempo cuts span attributes at 2,048; Loki drops lines of structured metadata over 64 KiB.
 SPAN_TEXT: Final = 2_000
@@ -45,54 +45,100 @@ class Rule(NamedTuple):
 
 
 def _domain(text: str) -> str | None:
-    # Of a name without a domain nothing: it may be anything that was typed.
+    # Of a name without a domain nothing: it may be anything that was typed. The null sender is no name.
     _, at, host = text.rpartition("@")
-    return host if at else None
+    return host if at or not text else None
 
 
 def _host(text: str) -> str | None:
     return text.rpartition("@")[2]
 
 
-KEEP: Final = Rule(lambda text: text)
-DROP: Final = Rule(lambda text: None)
+def _keep(text: str) -> str | None:
+    return text
+
+
+def _drop(text: str) -> str | None:
+    return None
+
+
+KEEP: Final = Rule(_keep)
+DROP: Final = Rule(_drop)
 DOMAIN: Final = Rule(_domain)
 HOST: Final = Rule(_host)
 
 Rules: TypeAlias = dict[Privacy, Rule]
 
 
+class View:
+    """One place where events go, logs or spans: its rules, and how long a text may be there."""
+
+    def __init__(self, rules: Rules, limit: int) -> None:
+        self._rules = rules
+        self._limit = limit
+        self._plans: dict[type[Event], list[tuple[str, str | None, Rule]]] = {}
+
+    def redact(self, event: Event) -> dict[str, Value]:
+        """The attributes of *event* as the rules of this place let them out."""
+        plan = self._plans.get(type(event)) or self._plan(type(event))
+        out: dict[str, Value] = {}
+        for field, key, (apply, renames) in plan:
+            value = getattr(event, field)
+            if value is None:
+                continue
+            if key is None:
+                out.update(value)
+            elif isinstance(value, str):
+                kept = apply(value) if apply is not _keep else value
+                if kept is not None:
+                    out[renames(key) if renames is not None else key] = clean(kept, self._limit)
+            elif isinstance(value, tuple):
+                kept_entries = (apply(entry) for entry in value[:LIST])
+                entries = tuple(clean(kept, self._limit) for kept in kept_entries if kept is not None)
+                out[renames(key) if renames is not None else key] = entries
+            else:
+                out[key] = value
+        return out
+
+    def _plan(self, event: type[Event]) -> list[tuple[str, str | None, Rule]]:
+        """What of *event* can come out here at all, worked out once."""
+        found = ((field, key, self._rules[privacy]) for field, key, privacy in attributes_of(event))
+        plan = self._plans[event] = [step for step in found if step[2] is not DROP]
+        return plan
+
+
 class Policy:
-    """The rules that follow from the settings, for log events and for spans."""
+    """The rules that follow from the settings: for log events, for spans, for identities."""
 
     def __init__(self, chosen: Settings) -> None:
         self._key = chosen.hash_key
-        self.hash = functools.lru_cache(maxsize=1024)(self._hash)
-        hashed = Rule(self.hash, hashed_key)
+        hashed = Rule(functools.lru_cache(maxsize=1024)(self._hash), hashed_key)
         self.identity = {"plain": KEEP, "hash": hashed, "off": DROP}[chosen.identity]
-        captures = ("off", "metadata", "commands", "content").index(chosen.capture)
-        common: Rules = {
+        # Spans travel further than logs (trace views, sampling services), so they get less of an envelope:
+        # rules for an address, a host name and a remark.
+        in_logs, on_spans = {
+            "plain": ((KEEP, KEEP, KEEP), (DOMAIN, HOST, DROP)),
+            "domain": ((DOMAIN, HOST, DROP), (DOMAIN, HOST, DROP)),
+            "hash": ((hashed, hashed, DROP), (hashed, hashed, DROP)),
+            "off": ((DROP, DROP, DROP), (DROP, DROP, DROP)),
+        }[chosen.envelope]
+        self.logs = View(self._rules(chosen, *in_logs), EVENT_TEXT)
+        self.spans = View(self._rules(chosen, *on_spans), SPAN_TEXT)
+
+    def _rules(self, chosen: Settings, address: Rule, host: Rule, remark: Rule) -> Rules:
+        level = CAPTURE.index(chosen.capture)
+        command = KEEP if level >= CAPTURE.index("commands") else DROP
+        return {
             Privacy.PLAIN: KEEP,
             Privacy.IDENTITY: self.identity,
-            Privacy.COMMAND: KEEP if captures >= 2 else DROP,
-            Privacy.CONTENT: KEEP if captures >= 3 else DROP,
+            Privacy.ADDRESS: address,
+            Privacy.HOST: host,
+            Privacy.REMARK: remark,
+            Privacy.COMMAND: command,
+            # The text of a command that holds an envelope goes where both may go.
+            Privacy.ENVELOPE_COMMAND: command if remark is KEEP else DROP,
+            Privacy.CONTENT: KEEP if level >= CAPTURE.index("content") else DROP,
         }
-        # Spans travel further than logs (trace views, sampling services), so they get less of an envelope.
-        by_envelope = {
-            "plain": ((KEEP, KEEP, KEEP), (DOMAIN, HOST, DROP)),
-            "domain": ((DOMAIN, HOST, DROP),) * 2,
-            "hash": ((hashed, hashed, DROP),) * 2,
-            "off": ((DROP, DROP, DROP),) * 2,
-        }
-        classes = (Privacy.ADDRESS, Privacy.HOST, Privacy.REMARK)
-        logs, spans = (common | dict(zip(classes, rules, strict=True)) for rules in by_envelope[chosen.envelope])
-        for rules in (logs, spans):
-            # The text of a command that holds an envelope goes where both classes may go.
-            rules[Privacy.ENVELOPE_COMMAND] = (
-                KEEP if rules[Privacy.REMARK] is rules[Privacy.COMMAND] is KEEP else DROP
-            )
-        self.in_logs = logs
-        self.on_spans = spans
 
     def _hash(self, text: str) -> str | None:
         return hmac.new(self._key, text.encode("utf-8", "backslashreplace"), hashlib.sha256).hexdigest()
@@ -115,30 +161,6 @@ def policy() -> Policy:
     return _policy[1]
 
 
-def redact(event: Event, rules: Rules, limit: int) -> dict[str, Value]:
-    """The attributes of *event* as *rules* let them out, each text at most *limit* bytes."""
-    out: dict[str, Value] = {}
-    for field, key, privacy in attributes_of(type(event)):
-        value = getattr(event, field)
-        if value is None:
-            continue
-        if key is None:
-            out.update(value)
-        elif isinstance(value, str):
-            apply, renames = rules[privacy]
-            kept = apply(value)
-            if kept is not None:
-                out[renames(key) if renames else key] = clean(kept, limit)
-        elif isinstance(value, tuple):
-            apply, renames = rules[privacy]
-            entries = tuple(clean(kept, limit) for entry in value[:LIST] if (kept := apply(entry)) is not None)
-            if entries or apply is not DROP.apply:
-                out[renames(key) if renames else key] = entries
-        else:
-            out[key] = value
-    return out
-
-
 def display_line(event: Event, attributes: dict[str, Value]) -> str:
     """The body of *event*: one line for people, from what already passed the gate (*attributes*)."""
     words = [event.name.removeprefix("sessionspan.")]
@@ -153,6 +175,6 @@ def display_line(event: Event, attributes: dict[str, Value]) -> str:
         elif key.endswith(".size"):
             words.append(f"{value} B")
         else:
-            words.append(str(value))
+            words.append(str(value) or "<>")  # the null sender, RFC 5321 4.5.5
     line = " ".join(words)
     return line if len(line) <= LINE else line[: LINE - 3] + "..."

@@ -40,7 +40,7 @@ from sessionspan.events import (
 )
 from sessionspan.facts import Facts
 from sessionspan.guard import guard
-from sessionspan.redaction import EVENT_TEXT, SPAN_TEXT, display_line, policy, redact
+from sessionspan.redaction import display_line, policy
 from sessionspan.settings import settings
 from sessionspan.span_events import SpanEvents
 from sessionspan.tally import Tally
@@ -429,7 +429,7 @@ class Session:
     def _emit(self, event: Event, timestamp: int) -> None:
         assert self._logger is not None
         attributes = dict(self._facts.identity)
-        attributes.update(redact(event, policy().in_logs, EVENT_TEXT))
+        attributes.update(policy().logs.redact(event))
         failed = self._error_type is not None and type(event) is SessionEnd
         self._logger.emit(
             timestamp=timestamp,
@@ -460,7 +460,7 @@ class Session:
 
     def _learn_tls(self, event: TLSEstablished) -> None:
         self._end_user()  # RFC 3207 4.2: what was known before STARTTLS is forgotten, a login too
-        self._facts.learn(redact(event, policy().on_spans, SPAN_TEXT))
+        self._facts.learn(policy().spans.redact(event))
 
     def _learn_tls_failure(self, event: TLSFailure) -> None:
         self.cause("tls_failed")
@@ -468,7 +468,7 @@ class Session:
 
     def _learn_peer_hostname(self, event: Command) -> None:
         if event.peer_hostname is not None:
-            shown = redact(event, policy().on_spans, SPAN_TEXT).items()
+            shown = policy().spans.redact(event).items()
             self._facts.learn({key: value for key, value in shown if key.startswith(names.PEER_HOSTNAME)})
 
 

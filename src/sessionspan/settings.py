@@ -17,6 +17,7 @@ _log = logging.getLogger("sessionspan")
 
 _PREFIX: Final = "SESSIONSPAN_"
 HASH_KEY_BYTES: Final = 16
+CAPTURE: Final = ("off", "metadata", "commands", "content")
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -150,7 +151,7 @@ class Settings:
     )
     capture: str = setting(
         "SESSIONSPAN_CAPTURE",
-        one_of("off", "metadata", "commands", "content"),
+        one_of(*CAPTURE),
         "metadata",
         "off, metadata, commands, content",
         "What of the dialogue is recorded. `off`: commands are only counted; `metadata`: their names, codes, "

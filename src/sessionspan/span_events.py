@@ -16,7 +16,7 @@ from opentelemetry.trace import Span
 
 from sessionspan import names
 from sessionspan.events import Event, Value
-from sessionspan.redaction import SPAN_TEXT, policy, redact
+from sessionspan.redaction import policy
 
 FIRST: Final = 32
 LAST: Final = 90
@@ -60,7 +60,7 @@ class SpanEvents:
     def _put(self, event: Event, timestamp: int, auth_sequence: int) -> None:
         # What stands on the span already is not repeated, but for who logged in: a later login changes that.
         attributes: dict[str, Value] = {names.AUTH_SEQUENCE: auth_sequence}
-        for key, value in redact(event, policy().on_spans, SPAN_TEXT).items():
+        for key, value in policy().spans.redact(event).items():
             if key in (names.USER_NAME, names.USER_HASH) or self._on_span.get(key) != value:
                 attributes[key] = value
         # The one add_event in this code. It needs no LoggerProvider, so an application that has set up

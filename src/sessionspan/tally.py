@@ -44,7 +44,7 @@ class Tally:
     def __init__(self, max_events: int) -> None:
         self._ordinary_left = max_events
         self._vital_left = VITAL_EVENTS
-        self._users: set[str | None] = set()
+        self._users: set[str | None] | None = None  # most sessions have none
         self.commands = self.failed_commands = 0
         self.auth_failures = self.auth_successes = 0
         self.received = self.sent = 0  # bytes of plaintext
@@ -67,6 +67,7 @@ class Tally:
         elif kind is AuthSuccess:
             assert isinstance(event, AuthSuccess)
             self.auth_successes += 1
+            self._users = self._users if self._users is not None else set()
             if len(self._users) < _USERS:
                 self._users.add(event.identity)
         elif kind is AuthFailure:
@@ -95,7 +96,7 @@ class Tally:
             names.COMMAND_COUNT: self.commands,
             names.COMMAND_FAILED_COUNT: self.failed_commands,
             names.AUTH_ATTEMPT_COUNT: self.auth_failures + self.auth_successes,
-            names.AUTH_USER_COUNT: len(self._users),
+            names.AUTH_USER_COUNT: len(self._users) if self._users is not None else 0,
             names.RECEIVED_SIZE: self.received,
             names.SENT_SIZE: self.sent,
             names.MAIL_ACCEPTED_COUNT: self.accepted,

@@ -13,7 +13,8 @@ _PIECE: Final = 32 * 1024
 def pieces(data: bytes) -> Iterator[bytes]:
     """*data* in pieces that `Lines` can take at once."""
     if len(data) <= _PIECE:
-        yield data
+        if data:
+            yield data
         return
     for start in range(0, len(data), _PIECE):
         yield data[start : start + _PIECE]
@@ -28,6 +29,11 @@ class Lines:
         self._buffer = bytearray()
         self._head: bytes | None = None  # of a line that is too long, while its rest is skipped
         self.overflowed = False
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there are bytes that were not read."""
+        return bool(self._buffer)
 
     def feed(self, data: bytes) -> None:
         """Add *data*; what exceeds `HELD_LIMIT` while nobody reads is lost, and ``overflowed`` says so."""
@@ -58,7 +64,8 @@ class Lines:
 
     def put_back(self, data: bytes) -> None:
         """*data* was taken but belongs to the lines that follow."""
-        self._buffer[:0] = data
+        if data:
+            self._buffer[:0] = data
 
     def clear(self) -> None:
         """Forget what was not read."""

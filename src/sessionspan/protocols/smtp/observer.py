@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from enum import Enum, auto
+from enum import IntEnum, auto
 from typing import Final
 
 from sessionspan.events import Command, Event
@@ -33,7 +33,7 @@ from sessionspan.protocols.smtp.replies import UNANSWERED, Replies, Reply
 PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 
 
-class _Mode(Enum):
+class _Mode(IntEnum):  # an int hashes in C, and the table is asked twice for each line
     """How the client's next bytes are read."""
 
     GREETING = auto()  # the server has not spoken; in lock-step, what it takes now is a PROXY header
@@ -76,6 +76,8 @@ class SMTPObserver:
 
     def client_sent(self, data: bytes) -> list[Event]:
         """Take bytes of the client; return the events that they complete."""
+        if self._mode is _Mode.CONTENT and not self._inbox.waiting:
+            data = self._take_content(data)
         for piece in pieces(data):
             self._inbox.feed(piece)
             self._read()
@@ -169,15 +171,18 @@ class SMTPObserver:
 
     def _read_content(self) -> bool:
         data = self._inbox.take()
-        if not data:
-            return False
+        self._inbox.put_back(self._take_content(data))
+        return bool(data)
+
+    def _take_content(self, data: bytes) -> bytes:
+        """Take content from *data*; return what follows the final dot."""
         if self._pending:
             self._pending[0].since = self._clock()
         taken = self._content.feed(data)
-        if taken is not None:
-            self._inbox.put_back(data[taken:])
-            self._mode = _Mode.HELD if self._lockstep else _Mode.LINES
-        return True
+        if taken is None:
+            return b""
+        self._mode = _Mode.HELD if self._lockstep else _Mode.LINES
+        return data[taken:]
 
     def _read_chunk(self) -> bool:
         data = self._inbox.take(self._chunk_left)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sessionspan.protocols.lines import Lines, pieces
 
@@ -12,22 +11,22 @@ TEXT_LIMIT: Final = 512  # bytes of the text that are kept
 
 # RFC 3463 2, at the start of the text (RFC 2034 4).
 _ENHANCED: Final = re.compile(rb"([245])\.(\d{1,3})\.(\d{1,3})(?=\s|$)")
-_STATUS: Final = {2: "2xx", 3: "3xx", 4: "4xx", 5: "5xx"}
+_STATUS: Final = {b"2": "2xx", b"3": "3xx", b"4": "4xx", b"5": "5xx"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One reply; ``code`` is None when the server sent something else."""
+class Reply(NamedTuple):
+    """One reply; ``code`` is None, and ``status`` none, when the server sent something else."""
 
     code: int | None
-    text: str
+    status: str  # the metric label: 2xx, 3xx, 4xx, 5xx, none
     enhanced: str | None
+    raw_text: bytes
     offers_chunking: bool = False
 
     @property
-    def status(self) -> str:
-        """The metric label of the code: 2xx, 3xx, 4xx, 5xx or none."""
-        return _STATUS.get((self.code or 0) // 100, "none")
+    def text(self) -> str:
+        """The text behind the code."""
+        return self.raw_text.decode("utf-8", "backslashreplace")
 
     @property
     def accepts(self) -> bool:
@@ -40,7 +39,7 @@ class Reply:
         return self.status in ("4xx", "5xx")
 
 
-UNANSWERED: Final = Reply(None, "", None)
+UNANSWERED: Final = Reply(None, "none", None, b"")
 
 
 class Replies:
@@ -63,7 +62,8 @@ class Replies:
 
     def _take(self, line: bytes, done: list[Reply]) -> None:
         # RFC 3030 2: the keyword with which a server offers BDAT
-        self._chunking |= line[4:].upper() == b"CHUNKING"
+        if line[4:].upper() == b"CHUNKING":
+            self._chunking = True
         if line[3:4] == b"-" and line[:3].isdigit():
             return
         done.append(_reply(line, self._chunking))
@@ -71,10 +71,12 @@ class Replies:
 
 
 def _reply(line: bytes, chunking: bool) -> Reply:
-    code = int(line[:3]) if line[:3].isdigit() and line[3:4] in (b" ", b"") else None
-    text = line[4:]
-    match = _ENHANCED.match(text)
+    text = line[4 : 4 + TEXT_LIMIT]
+    if not (line[:3].isdigit() and line[3:4] in (b" ", b"")):
+        return Reply(None, "none", None, text, chunking)
     enhanced = None
-    if match is not None and code is not None and int(match[1]) == code // 100:
-        enhanced = match[0].decode()
-    return Reply(code, text[:TEXT_LIMIT].decode("utf-8", "backslashreplace"), enhanced, chunking)
+    # The class of an enhanced status is the first digit of the code (RFC 2034 4).
+    if text[:1] == line[:1]:
+        match = _ENHANCED.match(text)
+        enhanced = match[0].decode() if match is not None else None
+    return Reply(int(line[:3]), _STATUS.get(line[:1], "none"), enhanced, text, chunking)
