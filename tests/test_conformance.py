@@ -46,7 +46,11 @@ def seams(instrumentor: SessionInstrumentor) -> dict[tuple[str, str], Any]:
 
 
 def instrument(instrumentor: SessionInstrumentor, recorder: Recorder) -> None:
-    instrumentor.instrument(tracer_provider=recorder.tracer_provider, logger_provider=recorder.logger_provider)
+    instrumentor.instrument(
+        tracer_provider=recorder.tracer_provider,
+        logger_provider=recorder.logger_provider,
+        meter_provider=recorder.meter_provider,
+    )
 
 
 def test_the_folder_the_entry_point_and_the_scope_have_one_name(instrumentor: SessionInstrumentor) -> None:

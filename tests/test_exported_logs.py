@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
@@ -100,10 +101,10 @@ def test_over_otlp_a_record_has_the_dotted_names_too_and_is_there_once(
 
 def test_a_library_that_logs_while_it_is_stamped_is_no_loop() -> None:
     class Chatty(logging.Logger):
-        def makeRecord(self, *args: object, **kwargs: object) -> logging.LogRecord:  # type: ignore[override]
+        def makeRecord(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
             if current_session() is not None and args[0] != "chatter":
                 logging.getLogger("chatter").info("making a record")
-            return super().makeRecord(*args, **kwargs)  # type: ignore[arg-type]
+            return super().makeRecord(*args, **kwargs)
 
     with session("SMTP", peer=PEER):
         assert vars(Chatty("x").makeRecord("x", 20, "f", 1, "m", (), None))["protocol"] == "SMTP"
@@ -125,7 +126,8 @@ def test_an_application_with_a_handler_of_its_own_sees_its_warnings_once() -> No
     code = (
         "import logging; from sessionspan import exported_logs; exported_logs.install();"
         "from opentelemetry.instrumentation.logging.handler import LoggingHandler;"
-        "logging.getLogger().addHandler(LoggingHandler()); logging.getLogger('app').addHandler(logging.StreamHandler());"
+        "logging.getLogger().addHandler(LoggingHandler());"
+        "logging.getLogger('app').addHandler(logging.StreamHandler());"
         "logging.getLogger('app').warning('mind the gap')"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

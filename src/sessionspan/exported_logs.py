@@ -10,7 +10,7 @@ import functools
 import logging
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import wrapt
 

@@ -8,6 +8,7 @@ call restores the default action and re-raises, so that the process ends by the 
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -23,8 +24,10 @@ from sessionspan.guard import guard
 from sessionspan.settings import settings
 
 LIMIT: Final = 1.0  # seconds, from the signal to the end
+ENDING: Final = 0.25  # of it for ending the sessions: one that cannot end must not keep the rest from leaving
 
 _thread: threading.Thread | None = None
+_again = False  # the signal came once more while the thread was at work
 _done = False
 
 
@@ -37,14 +40,17 @@ def install() -> None:
         and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     ):
         signal.signal(signal.SIGTERM, _handle)
+        atexit.register(_finish)
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    global _thread
+    global _thread, _again
     if _done and _may_end_the_process():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
-    elif _thread is None or not _thread.is_alive():
+    elif _thread is not None and _thread.is_alive():
+        _again = True
+    else:
         _thread = threading.Thread(target=_leave, name="sessionspan-sigterm", daemon=True)
         _thread.start()
 
@@ -56,17 +62,26 @@ def _may_end_the_process() -> bool:
 
 
 def _leave() -> None:
-    global _done
-    deadline = time.monotonic() + LIMIT
+    global _again, _done
     ending = _may_end_the_process()
+    start = time.monotonic()
     if ending:
-        _within(deadline, lambda: live.end_all("process_exit"))
-    flush(deadline)
+        _within(start + ENDING, lambda: live.end_all("process_exit"))
+    flush(start + LIMIT)
+    while _again and not ending:
+        _again = False
+        flush(time.monotonic() + LIMIT)
     if ending:
         _done = True
         main = threading.main_thread().ident
         if main is not None:
             signal.pthread_kill(main, signal.SIGTERM)
+
+
+def _finish() -> None:
+    """At exit: a main thread that only waited for the signal may be at its end before our thread is at its own."""
+    if _thread is not None and _may_end_the_process():
+        _thread.join(LIMIT)
 
 
 def flush(deadline: float) -> None:
@@ -94,8 +109,8 @@ def _within(deadline: float, work: object) -> None:
 
 
 def _after_fork() -> None:
-    global _thread, _done
-    _thread, _done = None, False
+    global _thread, _again, _done
+    _thread, _again, _done = None, False, False
 
 
 if hasattr(os, "register_at_fork"):

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.trace import format_span_id, format_trace_id
@@ -53,6 +55,8 @@ class Recorder(SpanProcessor, LogRecordProcessor):
         self.tracer_provider.add_span_processor(self)
         self.logger_provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
         self.logger_provider.add_log_record_processor(self)
+        self._reader = InMemoryMetricReader()
+        self.meter_provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
 
     # What the SDK tells.
 
@@ -125,6 +129,18 @@ class Recorder(SpanProcessor, LogRecordProcessor):
     def transcript(self, session: ReadableSpan | None = None) -> list[str]:
         """The events as short lines, without durations: ``command MAIL 250``."""
         return [_line(event) for event in (self.events if session is None else self.of(session))]
+
+    def points(self, name: str) -> dict[frozenset[tuple[str, Any]], float]:
+        """The series of the metric *name*: labels to its value (of a histogram, how many were recorded)."""
+        found: dict[frozenset[tuple[str, Any]], float] = {}
+        data = self._reader.get_metrics_data()
+        for resource in data.resource_metrics if data is not None else ():
+            for scope in resource.scope_metrics:
+                for metric in scope.metrics:
+                    for point in metric.data.data_points if metric.name == name else ():
+                        value = point.count if hasattr(point, "count") else point.value
+                        found[frozenset((point.attributes or {}).items())] = value
+        return found
 
     def clear(self) -> None:
         """Forget everything."""

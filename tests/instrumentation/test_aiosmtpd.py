@@ -47,7 +47,9 @@ ALICE = base64.b64encode(b"\0alice\0secret")
 def instrumented(recorder: Recorder) -> Iterator[None]:
     before = guard.failures
     AiosmtpdInstrumentor().instrument(
-        tracer_provider=recorder.tracer_provider, logger_provider=recorder.logger_provider
+        tracer_provider=recorder.tracer_provider,
+        logger_provider=recorder.logger_provider,
+        meter_provider=recorder.meter_provider,
     )
     yield
     AiosmtpdInstrumentor().uninstrument()

@@ -48,7 +48,9 @@ def exported(recorder: Recorder) -> Iterator[Exported]:
     kept = Exported()
     recorder.logger_provider.add_log_record_processor(kept)
     AiosmtpdInstrumentor().instrument(
-        tracer_provider=recorder.tracer_provider, logger_provider=recorder.logger_provider
+        tracer_provider=recorder.tracer_provider,
+        logger_provider=recorder.logger_provider,
+        meter_provider=recorder.meter_provider,
     )
     handler = LoggingHandler(logger_provider=recorder.logger_provider)
     root = logging.getLogger()
