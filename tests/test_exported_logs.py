@@ -52,6 +52,19 @@ def test_records_inside_a_session_carry_it(caplog: pytest.LogCaptureFixture) -> 
     assert stamps == [nothing, inside, inside | {"username": "alice"}, nothing]
 
 
+def test_records_are_stamped_without_any_sdk(caplog: pytest.LogCaptureFixture) -> None:
+    manual._scope.bind()
+    with session("SMTP", peer=PEER) as s:
+        assert not s.listened_to
+        shop.info("in")
+        s.set_username("alice")
+        shop.info("as alice")
+    first, second = (vars(record) for record in caplog.records)
+    assert (first["session_id"], first["client_ip"], first["protocol"]) == (s.id, "192.0.2.7", "SMTP")
+    assert "username" not in first
+    assert second["username"] == "alice"
+
+
 def test_what_the_application_says_itself_is_never_overwritten_and_never_raises(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -34,9 +34,9 @@ class Facts:
 
     __slots__ = ("_identity", "_span", "auth_sequence", "authenticated", "client", "user", "values")
 
-    def __init__(self, values: dict[str, Value]) -> None:
+    def __init__(self, values: dict[str, Value], client: Address = UNKNOWN) -> None:
         self.values = values
-        self.client = UNKNOWN
+        self.client = client
         self.user: str | None = None
         self.authenticated = False
         # Seed 003's log_subid: 0 before the first login.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
-from opentelemetry._logs import get_logger
+from opentelemetry._logs import NoOpLogger, get_logger
+from opentelemetry.trace import NoOpTracer
 
 from sessionspan.metrics import Metrics
 from sessionspan.names import SCHEMA_URL
@@ -15,6 +16,17 @@ if TYPE_CHECKING:
     from opentelemetry._logs import Logger, LoggerProvider
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import Tracer, TracerProvider
+
+
+def is_enabled(logger: Logger | None) -> bool:
+    """Whether anybody takes what *logger* emits."""
+    if logger is None:
+        return False
+    enabled = getattr(logger, "enabled", None)
+    if enabled is not None:
+        return bool(enabled())
+    # The API before 1.45 cannot be asked; behind its proxy stands a no-op logger or a real one.
+    return not isinstance(getattr(logger, "_logger", logger), NoOpLogger)
 
 
 class Scope:
@@ -34,6 +46,17 @@ class Scope:
     def bound(self) -> bool:
         """Whether sessions may be opened: between `bind` and `unbind`."""
         return self.tracer is not None
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody takes what a session says: no SDK is set up, or it is disabled."""
+        # Behind the API's proxy stands a no-op tracer, until a provider is set up.
+        tracer = getattr(self.tracer, "_tracer", self.tracer)
+        return (
+            (tracer is None or isinstance(tracer, NoOpTracer))
+            and not is_enabled(self.logger)
+            and (self.metrics is None or not self.metrics.enabled)
+        )
 
     def bind(
         self,

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
-from opentelemetry._logs import NoOpLogger, SeverityNumber
+from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context, attach, detach, get_value, set_value
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
@@ -41,16 +41,15 @@ from sessionspan.events import (
 from sessionspan.facts import Facts
 from sessionspan.guard import guard
 from sessionspan.redaction import display_line, policy
+from sessionspan.scope import Scope, is_enabled
 from sessionspan.settings import settings
 from sessionspan.span_events import SpanEvents
 from sessionspan.tally import Tally
 
 if TYPE_CHECKING:
-    from opentelemetry._logs import Logger
     from opentelemetry.trace import Span
 
     from sessionspan.metrics import Metrics
-    from sessionspan.scope import Scope
 
 _KEY: Final = otel_context.create_key("sessionspan-session")
 _ending = threading.Lock()  # held for the change of a stage only
@@ -73,15 +72,13 @@ class _Stage(Enum):
     ENDED = "ended"
 
 
-_SILENT: Final = (_Stage.NEW, _Stage.ENDED)
-
-
 class Session:
     """One connection, one span; get one from `sessionspan.session` or `current_session`."""
 
     __slots__ = (
         "__weakref__",
         "_end_reason",
+        "_ends",
         "_error_type",
         "_facts",
         "_id",
@@ -131,19 +128,17 @@ class Session:
         self._end_reason: str | None = None
         self._error_type: str | None = None
         self._last_words: Callable[[], None] | None = None
-        self._facts = Facts({names.TRANSPORT: transport, names.TLS_MODE: "none"})
-        self._facts.learn_peer(names.PEER_ADDRESS, names.PEER_PORT, peer)
-        self._facts.learn_address(names.LOCAL_ADDRESS, names.LOCAL_PORT, local)
-        self._facts.learn_address(names.SERVER_ADDRESS, names.SERVER_PORT, server)
-        if transport == "tcp":  # an end of a unix socket is no client address
-            self._facts.learn_client(peer if side is Side.SERVER else local)
+        self._ends = (local, server)
+        # An end of a unix socket is no client address.
+        client = (peer if side is Side.SERVER else local) if transport == "tcp" else UNKNOWN
+        self._facts = Facts({names.TRANSPORT: transport, names.TLS_MODE: "none"}, client)
         self.context: Context = set_value(_KEY, self)
 
     def __repr__(self) -> str:
         return f"<Session {self.id} {self.protocol} {self._stage.value}>"
 
     def __del__(self) -> None:
-        if getattr(self, "_stage", None) is _Stage.OPEN:
+        if getattr(self, "_stage", None) is _Stage.OPEN and self._span is not None:
             live.orphan(self)
 
     # What a session is, for people.
@@ -177,6 +172,8 @@ class Session:
 
     def plain_names(self) -> dict[str, Value]:
         """The session's plain names as log records of the application are stamped with them."""
+        if names.PLAIN_SESSION_ID not in self._facts.values:  # nobody listens, or it has not started
+            self._starting_facts()
         return self._facts.plain_names()
 
     @property
@@ -279,7 +276,7 @@ class Session:
     @property
     def listened_to(self) -> bool:
         """Whether anybody takes what this session says: its span records, logs or metrics are taken."""
-        return _is_recording(self._span) or self._metrics is not None or _is_enabled(self._logger)
+        return _is_recording(self._span) or self._metrics is not None or is_enabled(self._logger)
 
     # Its life.
 
@@ -293,6 +290,8 @@ class Session:
         if self._stage is not _Stage.NEW or self._scope.tracer is None:
             return
         self._stage = _Stage.OPEN
+        if self._scope.silent:
+            return  # it is still the current session of its task, and knows who the client is
         server = self.side is Side.SERVER
         facts = self._starting_facts()
         self._span = self._scope.tracer.start_span(
@@ -324,7 +323,7 @@ class Session:
         """Say that *event* happened, now or at *timestamp* (ns). Everything on the wire passes here."""
         if self._stage is _Stage.NEW:
             self.start_here()
-        if self._stage in _SILENT:
+        if self._span is None or self._stage is _Stage.ENDED:
             return
         learns = _LEARNS.get(type(event))
         if learns is not None:
@@ -339,7 +338,7 @@ class Session:
                 self._metrics.event_dropped(self, "session_cap")
             return
         timestamp = timestamp or time.time_ns()
-        if settings().events != "span" and _is_enabled(self._logger) and self._samples(event):
+        if settings().events != "span" and is_enabled(self._logger) and self._samples(event):
             self._emit(event, timestamp)
         if self._on_span is not None:
             self._on_span.add(event, timestamp, self._facts.auth_sequence)
@@ -374,7 +373,9 @@ class Session:
     # How it does it.
 
     def _close(self) -> None:
-        assert self._span is not None
+        if self._span is None:  # it was silent
+            self._stage = _Stage.ENDED
+            return
         ending = self._ending_facts()
         self._facts.learn(ending)
         if self._metrics is not None:
@@ -400,8 +401,14 @@ class Session:
         }
         if self.network_name is not None:
             found[names.PROTOCOL_NAME] = self.network_name
-        self._facts.learn(found)
-        return self._facts
+        facts = self._facts
+        facts.learn(found)
+        local, server = self._ends
+        facts.learn_peer(names.PEER_ADDRESS, names.PEER_PORT, self.peer)
+        facts.learn_address(names.LOCAL_ADDRESS, names.LOCAL_PORT, local)
+        facts.learn_address(names.SERVER_ADDRESS, names.SERVER_PORT, server)
+        facts.learn_client(facts.client)
+        return facts
 
     def _ending_facts(self) -> dict[str, Value]:
         ending = self._tally.attributes()
@@ -528,13 +535,3 @@ def type_name(error: BaseException) -> str:
 
 def _is_recording(span: Span | None) -> bool:
     return span is not None and span.is_recording()
-
-
-def _is_enabled(logger: Logger | None) -> bool:
-    if logger is None:
-        return False
-    enabled = getattr(logger, "enabled", None)
-    if enabled is not None:
-        return bool(enabled())
-    # The API before 1.45 cannot be asked; behind its proxy stands a no-op logger or a real one.
-    return not isinstance(getattr(logger, "_logger", logger), NoOpLogger)
