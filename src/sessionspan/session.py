@@ -314,15 +314,14 @@ class Session:
             self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
 
     def start_here(self) -> None:
-        """Start, and be the current session for the rest of this task."""
+        """Start, and be the current session, with its span, for the rest of this task."""
         self.start()
         attach(self.context)
 
     @guard
     def record(self, event: Event, *, timestamp: int | None = None) -> None:
         """Say that *event* happened, now or at *timestamp* (ns). Everything on the wire passes here."""
-        if self._stage is _Stage.NEW:
-            self.start_here()
+        self.start()
         if self._span is None or self._stage is _Stage.ENDED:
             return
         learns = _LEARNS.get(type(event))

@@ -6,8 +6,10 @@ library's own order. It calls the library first and looks afterwards.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+from sessionspan.events import Event
 from sessionspan.guard import guard
 from sessionspan.protocols import Observer
 from sessionspan.session import Session
@@ -27,22 +29,25 @@ class Wire:
     def client(self, data: bytes) -> None:
         """The client sent *data*."""
         self._session.count_bytes(from_client=len(data))
-        for event in self._observer.client_sent(data):
-            self._session.record(event)
+        self._tell(self._observer.client_sent(data))
 
     @guard
     def server(self, data: bytes) -> None:
         """The server sent *data*."""
         self._session.count_bytes(from_server=len(data))
-        for event in self._observer.server_sent(data):
+        self._tell(self._observer.server_sent(data))
+
+    def _tell(self, events: Sequence[Event]) -> None:
+        if events and not self._session.started:
+            self._session.start_here()  # it waited for this, in the task that serves the connection
+        for event in events:
             self._session.record(event)
         if self._observer.end_reason is not None:
             self._session.cause(self._observer.end_reason)
 
     def _finish(self) -> None:
         self._session.unfinished = self._observer.unfinished
-        for event in self._observer.finish():
-            self._session.record(event)
+        self._tell(self._observer.finish())
 
 
 # `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there.
