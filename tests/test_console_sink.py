@@ -21,8 +21,9 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from sessionspan.addresses import Address
 from sessionspan.events import AuthFailure, AuthSuccess, Command
+from sessionspan.opening import open_session
 from sessionspan.scope import Scope
-from sessionspan.session import Session, open_session
+from sessionspan.session import Session
 from sessionspan.sinks.console import ConsoleSink
 
 

@@ -23,8 +23,9 @@ from sessionspan.events import (
     TLSEstablished,
     TLSFailure,
 )
+from sessionspan.opening import open_session
 from sessionspan.scope import Scope
-from sessionspan.session import Session, Side, open_session
+from sessionspan.session import Session, Side
 from sessionspan.testing import Recorder
 
 

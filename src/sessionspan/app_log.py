@@ -7,17 +7,11 @@ installed, so they are never emitted a second time.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from logging import DEBUG, ERROR, INFO, WARNING
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from sessionspan.guard import guard
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sessionspan.session import Session
-
-__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "log"]
+__all__ = ["DEBUG", "ERROR", "INFO", "WARNING", "is_enabled_for", "log"]
 
 _logger = logging.getLogger("sessionspan.app")
 
@@ -25,13 +19,16 @@ _logger = logging.getLogger("sessionspan.app")
 _RESERVED: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
-@guard
-def log(level: int, session: Session, message: str, fields: Mapping[str, object]) -> None:
-    """Log *message* with *fields* and the session's plain names; a reserved field name gets a ``_`` behind."""
-    if not _logger.isEnabledFor(level):
-        return
-    extra = {f"{key}_" if key in _RESERVED else key: value for key, value in fields.items()}
-    extra = session.plain_names() | extra
-    with session.active():
-        # 4: the line of the application that called Session.info, behind this function and its guard.
-        _logger.log(level, message, extra=extra, stacklevel=4)
+def is_enabled_for(level: int) -> bool:
+    """Whether the logger takes lines of *level*."""
+    return _logger.isEnabledFor(level)
+
+
+def log(level: int, message: str, stamp: Mapping[str, object], fields: Mapping[str, object]) -> None:
+    """Log *message* with *fields*, and with *stamp* where they say nothing else.
+
+    A field whose name stdlib logging reserves gets a ``_`` behind it.
+    """
+    named = {f"{key}_" if key in _RESERVED else key: value for key, value in fields.items()}
+    # 5: the line of the application, behind this function, Session._log, its guard and Session.info.
+    _logger.log(level, message, extra={**stamp, **named}, stacklevel=5)

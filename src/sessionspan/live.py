@@ -11,7 +11,7 @@ import atexit
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import Protocol
 from weakref import WeakSet
 
 from opentelemetry import trace
@@ -19,16 +19,24 @@ from opentelemetry._logs import get_logger_provider
 
 from sessionspan.guard import guard
 
-if TYPE_CHECKING:
-    from sessionspan.session import Session
+
+class Live(Protocol):
+    """What is asked of a session here."""
+
+    def end(self, reason: str | None = None) -> None:
+        """End it, because of *reason*."""
+
+    def disown(self) -> None:
+        """Leave it to the process that this one was forked from."""
+
 
 _lock = threading.Lock()
-_open: WeakSet[Session] = WeakSet()
-_orphans: deque[Session] = deque()
+_open: WeakSet[Live] = WeakSet()
+_orphans: deque[Live] = deque()
 _hooked_after: tuple[object, object] | None = None
 
 
-def add(session: Session) -> None:
+def add(session: Live) -> None:
     """*session* has started."""
     with _lock:
         _open.add(session)
@@ -36,19 +44,19 @@ def add(session: Session) -> None:
     end_orphans()
 
 
-def remove(session: Session) -> None:
+def remove(session: Live) -> None:
     """*session* has ended."""
     with _lock:
         _open.discard(session)
 
 
-def open_sessions() -> list[Session]:
+def open_sessions() -> list[Live]:
     """The sessions that are open now."""
     with _lock:
         return list(_open)
 
 
-def orphan(session: Session) -> None:
+def orphan(session: Live) -> None:
     """Nobody holds *session* any more, and nobody has ended it.
 
     Called by the garbage collector, in whatever code it interrupted, maybe holding locks of the SDK: so

@@ -6,7 +6,7 @@ A client's address or a user as a label would be a series for each of them, whic
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.metrics import Counter, Histogram, MeterProvider, UpDownCounter, get_meter
 from opentelemetry.metrics import NoOpCounter as _NoOpCounter
@@ -23,9 +23,6 @@ from sessionspan.events import (
 )
 from sessionspan.version import __version__
 
-if TYPE_CHECKING:
-    from sessionspan.session import Session
-
 STATE: Final = "sessionspan.session.state"
 MECHANISM: Final = "sessionspan.auth.mechanism"
 COMMAND_NAME: Final = "sessionspan.command.name"
@@ -34,6 +31,13 @@ MAIL_TYPE: Final = "sessionspan.mail.type"
 DROP_REASON: Final = "sessionspan.drop.reason"
 
 DROP_REASONS: Final = ("session_cap", "queue_full", "too_large", "internal_error", "export_failed")
+
+
+class Kind(NamedTuple):
+    """The labels that all metrics of one session have."""
+
+    side: str
+    protocol: str | None  # as network.protocol.name has it; None for what is not of a network
 
 
 class Instrument(NamedTuple):
@@ -134,7 +138,7 @@ class Metrics:
                 made = create(row.name, row.unit, row.meaning)
             self._instruments[row.name] = made
         self._labels: dict[tuple[object, ...], dict[str, Value]] = {}
-        self._begun: set[str] = set()
+        self._begun: set[Kind] = set()
 
     @property
     def enabled(self) -> bool:
@@ -143,72 +147,62 @@ class Metrics:
         real = getattr(counter, "_real_instrument", counter)
         return real is not None and not isinstance(real, _NoOpCounter)
 
-    def begin(self, side: str, protocol: str) -> None:
-        """Let the series exist that alerts ask about, for sessions of this kind."""
-        if protocol in self._begun or not self.enabled:
-            return
-        self._begun.add(protocol)
-        for row, label_sets in _FROM_THE_START:
-            for labels in label_sets:
-                self._instruments[row.name].add(0, {names.SIDE: side, names.PROTOCOL_NAME: protocol, **labels})
+    def session_opened(self, kind: Kind) -> None:
+        """A session has started. With the first one of its kind the series begin that alerts ask about."""
+        if kind not in self._begun:
+            self._begun.add(kind)
+            for row, label_sets in _FROM_THE_START:
+                for labels in label_sets:
+                    self._instruments[row.name].add(0, {**self._common(kind), **labels})
+        self._add(ACTIVE, 1, kind, STATE, "unauthenticated")
 
-    def session_opened(self, session: Session) -> None:
-        """*session* has started."""
-        if session.network_name is not None:
-            self.begin(session.side.value, session.network_name)
-        self._add(ACTIVE, 1, session, STATE, "unauthenticated")
-
-    def session_state(self, session: Session, authenticated: bool) -> None:
-        """A login was accepted in *session*, or ended."""
+    def session_state(self, kind: Kind, authenticated: bool) -> None:
+        """A login was accepted in a session, or ended."""
         to, by = ("authenticated", "unauthenticated")[:: 1 if authenticated else -1]
-        self._add(ACTIVE, -1, session, STATE, by)
-        self._add(ACTIVE, 1, session, STATE, to)
+        self._add(ACTIVE, -1, kind, STATE, by)
+        self._add(ACTIVE, 1, kind, STATE, to)
 
-    def session_ended(self, session: Session, ending: Mapping[str, Value]) -> None:
-        """*session* has ended, with these facts."""
-        self._add(ACTIVE, -1, session, STATE, "unauthenticated")
-        self._add(RECEIVED, ending[names.RECEIVED_SIZE], session)
-        self._add(SENT, ending[names.SENT_SIZE], session)
-        labels = self._of(session) | {key: ending[key] for key in DURATION.labels if key in ending}
-        self._instruments[DURATION.name].record(ending[names.DURATION], labels)
+    def session_ended(self, kind: Kind, facts: Mapping[str, Value]) -> None:
+        """A session has ended with these *facts*."""
+        self._add(ACTIVE, -1, kind, STATE, "unauthenticated")
+        self._add(RECEIVED, facts[names.RECEIVED_SIZE], kind)
+        self._add(SENT, facts[names.SENT_SIZE], kind)
+        labels = self._common(kind) | {key: facts[key] for key in DURATION.labels if key in facts}
+        self._instruments[DURATION.name].record(facts[names.DURATION], labels)
 
-    def event_dropped(self, session: Session, reason: str) -> None:
-        """An event of *session* was counted but not recorded."""
-        self._add(DROPPED, 1, session, DROP_REASON, reason)
+    def event_dropped(self, kind: Kind, reason: str) -> None:
+        """An event was counted but not recorded."""
+        self._add(DROPPED, 1, kind, DROP_REASON, reason)
 
-    def event(self, session: Session, event: Event) -> None:
-        """*event* happened in *session*."""
+    def event(self, kind: Kind, event: Event, tls_mode: Value) -> None:
+        """*event* happened in a session that is encrypted as *tls_mode* says."""
         if isinstance(event, Command):
             if event.duration is not None:
-                labels = self._with(session, COMMAND_NAME, event.command, REPLY_STATUS, event.reply_status)
+                labels = self._labelled(kind, COMMAND_NAME, event.command, REPLY_STATUS, event.reply_status)
                 self._instruments[COMMANDS.name].record(event.duration, labels)
         elif isinstance(event, MailReception | MailRejection):
-            kind = event.name.rpartition(".")[2]
-            self._add(MAIL, 1, session, MAIL_TYPE, kind, REPLY_STATUS, event.reply_status)
+            suffix = event.name.rpartition(".")[2]
+            self._add(MAIL, 1, kind, MAIL_TYPE, suffix, REPLY_STATUS, event.reply_status)
         elif isinstance(event, AuthSuccess | AuthFailure):
             error = event.error_type if isinstance(event, AuthFailure) else None
-            self._add(
-                ATTEMPTS,
-                1,
-                session,
-                *(MECHANISM, event.mechanism, names.ERROR_TYPE, error, names.TLS_MODE, session.tls_mode),
-            )
+            login = (MECHANISM, event.mechanism, names.ERROR_TYPE, error, names.TLS_MODE, tls_mode)
+            self._add(ATTEMPTS, 1, kind, *login)
 
-    def _add(self, row: Instrument, amount: Any, session: Session, *labels: object) -> None:
-        self._instruments[row.name].add(amount, self._with(session, *labels))
+    def _add(self, row: Instrument, amount: Any, kind: Kind, *labels: object) -> None:
+        self._instruments[row.name].add(amount, self._labelled(kind, *labels))
 
-    def _with(self, session: Session, *labels: object) -> dict[str, Value]:
+    def _labelled(self, kind: Kind, *labels: object) -> dict[str, Value]:
         """These labels (key, value, key, value; a value of None is none) and the common ones, made once."""
-        key = (session.side, session.network_name, *labels)
+        key = (kind, *labels)
         found = self._labels.get(key)
         if found is None:
             pairs: Iterable[tuple[Any, Any]] = zip(labels[::2], labels[1::2], strict=True)
-            found = self._of(session) | {name: value for name, value in pairs if value is not None}
+            found = self._common(kind) | {name: value for name, value in pairs if value is not None}
             self._labels[key] = found
         return found
 
-    def _of(self, session: Session) -> dict[str, Value]:
-        common: dict[str, Value] = {names.SIDE: session.side.value}
-        if session.network_name is not None:
-            common[names.PROTOCOL_NAME] = session.network_name
+    def _common(self, kind: Kind) -> dict[str, Value]:
+        common: dict[str, Value] = {names.SIDE: kind.side}
+        if kind.protocol is not None:
+            common[names.PROTOCOL_NAME] = kind.protocol
         return common

@@ -18,13 +18,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
-from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context, attach, detach, get_value, set_value
-from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from sessionspan import app_log, live, names
-from sessionspan.addresses import UNKNOWN, Address, parse_ip
+from sessionspan.addresses import UNKNOWN, Address
 from sessionspan.ending import more_specific, outcome
 from sessionspan.events import (
     AuthEnd,
@@ -39,17 +37,17 @@ from sessionspan.events import (
     Value,
 )
 from sessionspan.facts import Facts
+from sessionspan.gate import Gate
 from sessionspan.guard import guard
-from sessionspan.redaction import display_line, policy
-from sessionspan.scope import Scope, is_enabled
+from sessionspan.metrics import Kind
+from sessionspan.redaction import policy
+from sessionspan.scope import Scope
 from sessionspan.settings import settings
-from sessionspan.span_events import SpanEvents
 from sessionspan.tally import Tally
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from sessionspan.metrics import Metrics
 
 _KEY: Final = otel_context.create_key("sessionspan-session")
 _ending = threading.Lock()  # held for the change of a stage only
@@ -81,11 +79,9 @@ class Session:
         "_ends",
         "_error_type",
         "_facts",
+        "_gate",
         "_id",
         "_last_words",
-        "_logger",
-        "_metrics",
-        "_on_span",
         "_scope",
         "_span",
         "_stage",
@@ -116,14 +112,12 @@ class Session:
         # Whether the peer has left something half done; observers say so at the end.
         self.unfinished = False
         self._scope = scope
-        self._logger = scope.logger
-        self._metrics: Metrics | None = None  # once it has started, and if anybody takes them
         self._id: str | None = None
         self._started_at = time.time_ns()
         self._started_clock = time.monotonic()
         self._stage = _Stage.NEW
         self._span: Span | None = None
-        self._on_span: SpanEvents | None = None
+        self._gate: Gate | None = None  # once it has started, and if anybody listens
         self._tally = Tally(settings().max_events)
         self._end_reason: str | None = None
         self._error_type: str | None = None
@@ -190,19 +184,25 @@ class Session:
 
     def debug(self, message: str, /, **fields: object) -> None:
         """Log *message* at DEBUG to the stdlib logger ``sessionspan.app``, with *fields* and this session."""
-        app_log.log(app_log.DEBUG, self, message, fields)
+        self._log(app_log.DEBUG, message, fields)
 
     def info(self, message: str, /, **fields: object) -> None:
         """Log *message* at INFO; see `debug`."""
-        app_log.log(app_log.INFO, self, message, fields)
+        self._log(app_log.INFO, message, fields)
 
     def warning(self, message: str, /, **fields: object) -> None:
         """Log *message* at WARNING; see `debug`."""
-        app_log.log(app_log.WARNING, self, message, fields)
+        self._log(app_log.WARNING, message, fields)
 
     def error(self, message: str, /, **fields: object) -> None:
         """Log *message* at ERROR; see `debug`."""
-        app_log.log(app_log.ERROR, self, message, fields)
+        self._log(app_log.ERROR, message, fields)
+
+    @guard
+    def _log(self, level: int, message: str, fields: dict[str, object]) -> None:
+        if app_log.is_enabled_for(level):
+            with self.active():
+                app_log.log(level, message, self.plain_names(), fields)
 
     def to_dict(self) -> dict[str, str | None]:
         """When the session started, and its plain names: session_id, client_ip, protocol, username."""
@@ -258,6 +258,9 @@ class Session:
     def failed(self, error: BaseException) -> None:
         """The application's own code raised *error* inside the session."""
         self._error_type = type_name(error)
+        self.start()
+        if self._gate is not None:
+            self._gate.failed = True
         self.record(SessionException(exception_type=self._error_type, message=str(error)))
 
     def count_bytes(self, *, from_client: int = 0, from_server: int = 0) -> None:
@@ -275,8 +278,8 @@ class Session:
 
     @property
     def listened_to(self) -> bool:
-        """Whether anybody takes what this session says: its span records, logs or metrics are taken."""
-        return _is_recording(self._span) or self._metrics is not None or is_enabled(self._logger)
+        """Whether anybody takes what this session says."""
+        return self._gate.listened_to if self._gate is not None else not self._scope.silent
 
     # Its life.
 
@@ -304,14 +307,10 @@ class Session:
         )
         facts.attach(self._span)
         self.context = set_span_in_context(self._span, set_value(_KEY, self))
-        if _is_recording(self._span) and settings().events != "logs":
-            self._on_span = SpanEvents(self._span, facts.values)
-        if self._scope.metrics is not None and self._scope.metrics.enabled:
-            self._metrics = self._scope.metrics
-            self._metrics.session_opened(self)
+        kind = Kind(self.side.value, self.network_name)
+        self._gate = Gate(self._scope, kind, facts, self._tally, self._span, self.context)
         live.add(self)
-        if self.listened_to:
-            self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
+        self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
 
     def start_here(self) -> None:
         """Start, and be the current session, with its span, for the rest of this task."""
@@ -322,25 +321,12 @@ class Session:
     def record(self, event: Event, *, timestamp: int | None = None) -> None:
         """Say that *event* happened, now or at *timestamp* (ns). Everything on the wire passes here."""
         self.start()
-        if self._span is None or self._stage is _Stage.ENDED:
+        if self._gate is None or self._stage is _Stage.ENDED:
             return
         learns = _LEARNS.get(type(event))
         if learns is not None:
             learns(self, event)
-        self._tally.count(event)
-        if self._metrics is not None:
-            self._metrics.event(self, event)
-        if settings().capture == "off" and not event.vital:
-            return
-        if not self._tally.admits(event):
-            if self._metrics is not None:
-                self._metrics.event_dropped(self, "session_cap")
-            return
-        timestamp = timestamp or time.time_ns()
-        if settings().events != "span" and is_enabled(self._logger) and self._samples(event):
-            self._emit(event, timestamp)
-        if self._on_span is not None:
-            self._on_span.add(event, timestamp, self._facts.auth_sequence)
+        self._gate.record(event, timestamp or time.time_ns())
 
     @guard
     def end(self, reason: str | None = None) -> None:
@@ -372,23 +358,19 @@ class Session:
     # How it does it.
 
     def _close(self) -> None:
-        if self._span is None:  # it was silent
+        if self._gate is None or self._span is None:  # nobody listened
             self._stage = _Stage.ENDED
             return
-        ending = self._ending_facts()
+        ending = self._ending_facts(self._gate)
         self._facts.learn(ending)
-        if self._metrics is not None:
-            self._metrics.session_ended(self, ending)
-        if self.listened_to:
-            self.record(SessionEnd(facts=self._facts.without_twins()))
+        self._gate.ended(ending)
+        self.record(SessionEnd(facts=self._facts.without_twins()))
         self._stage = _Stage.ENDED
         live.remove(self)
-        if self._error_type is not None:
+        if self._gate.failed:
             # Fixed text: an exception's own may hold what the peer sent.
             self._span.set_status(StatusCode.ERROR, "the application raised inside the session")
-        if self._on_span is not None:
-            self._on_span.flush()
-            self._on_span = None
+        self._gate.close()
         self._span.end()
 
     def _starting_facts(self) -> Facts:
@@ -409,11 +391,8 @@ class Session:
         facts.learn_client(facts.client)
         return facts
 
-    def _ending_facts(self) -> dict[str, Value]:
-        ending = self._tally.attributes()
-        ending[names.EVENT_COUNT] = self._tally.events + 1  # with session.end itself
-        if self._on_span is not None:
-            ending[names.EVENT_UNSPANNED_COUNT] = self._on_span.missing_after_one_more()
+    def _ending_facts(self, gate: Gate) -> dict[str, Value]:
+        ending = gate.counts()
         if self._error_type is not None:
             ending[names.ERROR_TYPE] = self._error_type
         reason = self._end_reason or "_OTHER"
@@ -422,41 +401,17 @@ class Session:
         ending[names.DURATION] = time.monotonic() - self._started_clock
         return ending
 
-    def _samples(self, event: Event) -> bool:
-        """Whether *event* goes to the logs though the span may not be sampled (``SESSIONSPAN_UNSAMPLED``)."""
-        if self._on_span is not None or settings().unsampled == "all" or self._span is None:
-            return True
-        # No TracerProvider at all gives an invalid context: that is not unsampled.
-        context = self._span.get_span_context()
-        if not context.is_valid or context.trace_flags.sampled:
-            return True
-        return settings().unsampled == "audit" and event.audit
-
-    def _emit(self, event: Event, timestamp: int) -> None:
-        assert self._logger is not None
-        attributes = dict(self._facts.identity)
-        attributes.update(policy().logs.redact(event))
-        failed = self._error_type is not None and type(event) is SessionEnd
-        self._logger.emit(
-            timestamp=timestamp,
-            context=self.context,
-            severity_number=SeverityNumber.ERROR if failed else event.severity,
-            body=display_line(event, attributes),
-            attributes=attributes,
-            event_name=event.name,
-        )
-
     def _accept_user(self, user: str | None) -> None:
         self._facts.accept_user(user)
-        if self._metrics is not None:
-            self._metrics.session_state(self, authenticated=True)
+        if self._gate is not None:
+            self._gate.user_changed()
 
     def _end_user(self) -> None:
         if self._facts.authenticated:
             self.record(AuthEnd())
             self._facts.end_user()
-            if self._metrics is not None:
-                self._metrics.session_state(self, authenticated=False)
+            if self._gate is not None:
+                self._gate.user_changed()
 
     # What events teach the session.
 
@@ -496,41 +451,7 @@ def current_session() -> Session | None:
     return session if isinstance(session, Session) and not session.ended else None
 
 
-@guard
-def open_session(
-    scope: Scope,
-    protocol: str,
-    *,
-    side: Side = Side.SERVER,
-    transport: str = "tcp",
-    peer: Address = UNKNOWN,
-    local: Address = UNKNOWN,
-    server: Address = UNKNOWN,
-) -> Session | None:
-    """A new session that has not started yet.
-
-    None when there shall be none: *scope* is uninstrumented, instrumentation is suppressed in this
-    context, or the client is to be ignored (``SESSIONSPAN_IGNORE_CLIENTS``).
-    """
-    if not scope.bound or not is_instrumentation_enabled() or is_ignored(peer):
-        return None
-    return Session(scope, protocol, side=side, transport=transport, peer=peer, local=local, server=server)
-
-
-def is_ignored(client: Address) -> bool:
-    """Whether connections of *client* are no sessions, by ``SESSIONSPAN_IGNORE_CLIENTS``."""
-    networks = settings().ignore_clients
-    if not networks or client.host is None:
-        return False
-    address = parse_ip(client.host)
-    return address is not None and any(address in network for network in networks)
-
-
 def type_name(error: BaseException) -> str:
     """The low-cardinality name of an exception for ``error.type``: its class, with its module."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _is_recording(span: Span | None) -> bool:
-    return span is not None and span.is_recording()
