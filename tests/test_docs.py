@@ -1,16 +1,35 @@
-"""The docs are what the code says: generated pages are current, links lead somewhere, code runs."""
+"""The docs are what the code says: pages are current, links lead somewhere, code runs, the site builds."""
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
+import pkgutil
 import re
 import subprocess
 import sys
+import uuid
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
+    if not page.is_relative_to(ROOT / "docs" / "_build")
+)
+
+
+def docs_python() -> list[str]:
+    """A Python with the group ``docs``: this one, else one that uv makes, when it runs us (CI, the README)."""
+    if all(importlib.util.find_spec(module) for module in ("sphinx", "furo", "myst_parser", "yaml")):
+        return [sys.executable]
+    if "UV" in os.environ:
+        return [os.environ["UV"], "run", "--isolated", "--no-default-groups", "--group", "docs", "python"]
+    pytest.skip("needs the group docs: uv run --group docs pytest")
 
 
 def test_generated_pages_are_what_the_code_says() -> None:
@@ -37,6 +56,80 @@ def blocks(page: Path) -> list[str]:
 def test_python_in_the_docs_runs(page: Path) -> None:
     for block in blocks(page):
         exec(compile(block, str(page), "exec"), {"__name__": "docs"})
+
+
+def test_the_formatter_of_the_quick_start_prints_the_line_that_it_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    page = ROOT / "docs" / "quick-start.md"
+    (code,) = [block for block in blocks(page) if "JSONLines" in block]
+    exec(compile(code, str(page), "exec"), {"__name__": "docs"})
+    printed = json.loads(capsys.readouterr().out)
+    (shown,) = re.findall(r"^```json\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    assert list(printed) == list(json.loads(shown))
+    varying = ("timestamp", "session_id")
+    assert uuid.UUID(printed["session_id"]).version == 4
+    assert printed["timestamp"].endswith("Z")
+    datetime.fromisoformat(printed["timestamp"].removesuffix("Z"))
+    for line in (printed, expected := json.loads(shown)):
+        for key in varying:
+            del line[key]
+    assert printed == expected
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    build: list[str | Path] = [
+        *docs_python(),
+        "-m",
+        "sphinx",
+        "-nW",
+        "--keep-going",
+        "-q",
+        "-d",
+        tmp_path / "trees",
+        "docs",
+    ]
+    done = subprocess.run([*build, tmp_path / "site"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "site" / "index.html").exists()
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    entries = {line for tree in re.findall(r"```{toctree}\n(.*?)```", index, re.DOTALL) for line in tree.split()}
+    pages = {page.relative_to(ROOT / "docs").with_suffix("").as_posix() for page in PAGES if "docs" in page.parts}
+    assert {page for page in pages if not page.endswith("-intro")} - {"index"} <= entries
+
+
+def test_every_setting_is_explained_where_people_look_for_it() -> None:
+    security = (ROOT / "docs" / "security.md").read_text()
+    for variable in ("IDENTITY", "ENVELOPE", "CAPTURE", "HASH_KEY", "UNSAMPLED", "MAX_EVENTS"):
+        assert f"`SESSIONSPAN_{variable}`" in security
+
+
+REGISTRY = "".join(
+    (ROOT / "docs" / "semconv" / f"{file}.yaml").read_text() for file in ("attributes", "events", "metrics")
+)
+LOGGERS = ("sessionspan.app",)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_name_of_ours_in_the_docs_is_one_that_the_code_has(page: Path) -> None:
+    text = page.read_text()
+    known = {*re.findall(r"[\w.]+", REGISTRY), *LOGGERS}
+    for name in re.findall(r"`(sessionspan\.[a-z_.]+[a-z])`", text):
+        assert name in known or importable(name), name
+    settings = (ROOT / "docs" / "settings.md").read_text()
+    for variable in re.findall(r"`(SESSIONSPAN_[A-Z_]+[A-Z])", text):
+        assert f"`{variable}`" in settings, variable
+
+
+def importable(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
 
 
 def test_every_instrumentation_is_in_the_table_of_supported_technologies() -> None:
