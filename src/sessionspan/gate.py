@@ -27,7 +27,18 @@ if TYPE_CHECKING:
 class Gate:
     """The gate of one session, from the start of its span to its end."""
 
-    __slots__ = ("_context", "_facts", "_kind", "_logger", "_metrics", "_on_span", "_span", "_tally", "failed")
+    __slots__ = (
+        "_context",
+        "_facts",
+        "_kind",
+        "_logger",
+        "_metrics",
+        "_on_span",
+        "_settings",
+        "_span",
+        "_tally",
+        "failed",
+    )
 
     def __init__(self, scope: Scope, kind: Kind, facts: Facts, tally: Tally, span: Span, context: Context) -> None:
         self.failed = False  # whether the application's own code raised
@@ -36,13 +47,14 @@ class Gate:
         self._tally = tally
         self._span = span
         self._context = context
-        self._logger = scope.logger
+        self._settings = settings()
+        self._logger = scope.logger if self._settings.events != "span" else None
         self._metrics: Metrics | None = None
         if scope.metrics is not None and scope.metrics.enabled:
             self._metrics = scope.metrics
             self._metrics.session_opened(kind)
         self._on_span: SpanEvents | None = None
-        if span.is_recording() and settings().events != "logs":
+        if span.is_recording() and self._settings.events != "logs":
             self._on_span = SpanEvents(span, facts.values)
 
     @property
@@ -55,13 +67,13 @@ class Gate:
         self._tally.count(event)
         if self._metrics is not None:
             self._metrics.event(self._kind, event, self._facts.values[names.TLS_MODE])
-        if settings().capture == "off" and not event.vital:
+        if self._settings.capture == "off" and not event.vital:
             return
         if not self._tally.admits(event):
             if self._metrics is not None:
                 self._metrics.event_dropped(self._kind, "session_cap")
             return
-        if settings().events != "span" and is_enabled(self._logger) and self._samples(event):
+        if is_enabled(self._logger) and self._samples(event):
             self._emit(event, timestamp)
         if self._on_span is not None:
             self._on_span.add(event, timestamp, self._facts.auth_sequence)
@@ -92,13 +104,13 @@ class Gate:
 
     def _samples(self, event: Event) -> bool:
         """Whether *event* goes to the logs though the span may not be sampled (``SESSIONSPAN_UNSAMPLED``)."""
-        if self._on_span is not None or settings().unsampled == "all":
+        if self._on_span is not None or self._settings.unsampled == "all":
             return True
         # No TracerProvider at all gives an invalid context: that is not unsampled.
         context = self._span.get_span_context()
         if not context.is_valid or context.trace_flags.sampled:
             return True
-        return settings().unsampled == "audit" and event.audit
+        return self._settings.unsampled == "audit" and event.audit
 
     def _emit(self, event: Event, timestamp: int) -> None:
         assert self._logger is not None

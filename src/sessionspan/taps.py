@@ -18,27 +18,32 @@ from sessionspan.session import Session
 class Wire:
     """The bytes of one session, on their way from the library to the observer and on to the gate."""
 
-    __slots__ = ("_observer", "_session")
+    __slots__ = ("_from_client", "_from_server", "_observer", "_session")
 
     def __init__(self, session: Session, observer: Observer) -> None:
         self._session = session
         self._observer = observer
+        self._from_client = self._from_server = 0
         session.on_end(self._finish)
 
     @guard
     def client(self, data: bytes) -> None:
         """The client sent *data*."""
-        self._session.count_bytes(from_client=len(data))
-        self._tell(self._observer.client_sent(data))
+        self._from_client += len(data)
+        events = self._observer.client_sent(data)
+        if events:
+            self._tell(events)
 
     @guard
     def server(self, data: bytes) -> None:
         """The server sent *data*."""
-        self._session.count_bytes(from_server=len(data))
-        self._tell(self._observer.server_sent(data))
+        self._from_server += len(data)
+        events = self._observer.server_sent(data)
+        if events:
+            self._tell(events)
 
     def _tell(self, events: Sequence[Event]) -> None:
-        if events and not self._session.started:
+        if not self._session.started:
             self._session.start_here()  # it waited for this, in the task that serves the connection
         for event in events:
             self._session.record(event)
@@ -48,6 +53,7 @@ class Wire:
     def _finish(self) -> None:
         self._session.unfinished = self._observer.unfinished
         self._tell(self._observer.finish())
+        self._session.count_bytes(from_client=self._from_client, from_server=self._from_server)
 
 
 # `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there.

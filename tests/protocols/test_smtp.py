@@ -30,7 +30,7 @@ def watch(turns: list[Turn], **options: object) -> list[Event]:
     events: list[Event] = []
     for side, data in turns:
         events += observer.client_sent(data) if side == "C" else observer.server_sent(data)
-    return events + observer.finish()
+    return [*events, *observer.finish()]
 
 
 def dialogue(text: str) -> list[Turn]:
@@ -351,7 +351,7 @@ def test_what_was_left_open_is_told_at_the_end() -> None:
     ):
         (observer.client_sent if side == "C" else observer.server_sent)(data)
     assert observer.unfinished
-    assert told(observer.finish()) == ["DATA None"]
+    assert told(list(observer.finish())) == ["DATA None"]
 
 
 def test_a_refused_greeting_is_a_rejection() -> None:

@@ -20,6 +20,12 @@ class Content:
 
     def feed(self, data: bytes) -> int | None:
         """Add *data*; return how many bytes of it are content when the final dot is in it, else None."""
+        if self._tail.endswith(b"\r\n") and 0 <= data.find(b"\r\n") == len(data) - 2 and data != b".\r\n":
+            # One whole line, which is how servers take them: nothing to look for across lines.
+            self._stuffed += data.startswith(b".")
+            self._seen += len(data)
+            self._tail = data[-4:]
+            return None
         joined = self._tail + data
         at = joined.find(_END)
         part = joined if at < 0 else joined[: at + len(_END)]

@@ -30,6 +30,8 @@ class _Transaction:
 class Mail:
     """The mail transactions of one connection, one after the other."""
 
+    __slots__ = ("_count", "_lmtp", "_say", "_transaction", "hostname", "protocol")
+
     def __init__(self, lmtp: bool, say: Callable[[Event], None]) -> None:
         self.hostname: str | None = None  # what the client calls itself
         self.protocol = "LMTP" if lmtp else "SMTP"  # ESMTP after an EHLO

@@ -16,8 +16,7 @@ that it will not be answered, and the content of a message ends when the server 
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum, auto
 from typing import Final
 
@@ -29,6 +28,8 @@ from sessionspan.protocols.smtp.commands import Pending
 from sessionspan.protocols.smtp.content import Content
 from sessionspan.protocols.smtp.mail import Mail
 from sessionspan.protocols.smtp.replies import UNANSWERED, Replies, Reply
+
+_NOTHING: Final[tuple[Event, ...]] = ()
 
 PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 
@@ -48,6 +49,24 @@ class _Mode(IntEnum):  # an int hashes in C, and the table is asked twice for ea
 class SMTPObserver:
     """Watches one SMTP or LMTP connection."""
 
+    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
+    __slots__ = (
+        "_chunk_left",
+        "_chunking",
+        "_clock",
+        "_commands",
+        "_content",
+        "_events",
+        "_inbox",
+        "_lockstep",
+        "_mail",
+        "_mode",
+        "_pending",
+        "_replies",
+        "_who",
+        "end_reason",
+    )
+
     def __init__(
         self,
         *,
@@ -64,7 +83,7 @@ class SMTPObserver:
         self._mode = _Mode.GREETING
         self._inbox = Lines()
         self._replies = Replies()
-        self._pending: deque[Pending] = deque()
+        self._pending: list[Pending] = []
         self._events: list[Event] = []
         self._mail = Mail(lmtp, self._say)
         self._content = Content()
@@ -74,23 +93,25 @@ class SMTPObserver:
 
     # The doors.
 
-    def client_sent(self, data: bytes) -> list[Event]:
+    def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client; return the events that they complete."""
         if self._mode is _Mode.CONTENT and not self._inbox.waiting:
             data = self._take_content(data)
+            if not data:
+                return _NOTHING
         for piece in pieces(data):
             self._inbox.feed(piece)
             self._read()
         return self._said()
 
-    def server_sent(self, data: bytes) -> list[Event]:
+    def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
         for reply in self._replies.feed(data):
             self._replied(reply)
             self._read()  # what was held may be readable now
         return self._said()
 
-    def finish(self) -> list[Event]:
+    def finish(self) -> Sequence[Event]:
         """The connection is over: return the events of what was left open."""
         while self._pending:
             self._gets_no_reply()
@@ -106,9 +127,9 @@ class SMTPObserver:
     def _say(self, event: Event) -> None:
         self._events.append(event)
 
-    def _said(self) -> list[Event]:
+    def _said(self) -> Sequence[Event]:
         if not self._events:
-            return []
+            return _NOTHING
         events, self._events = self._events, []
         return events
 
@@ -176,11 +197,11 @@ class SMTPObserver:
 
     def _take_content(self, data: bytes) -> bytes:
         """Take content from *data*; return what follows the final dot."""
-        if self._pending:
-            self._pending[0].since = self._clock()
         taken = self._content.feed(data)
         if taken is None:
             return b""
+        if self._pending:
+            self._pending[0].since = self._clock()
         self._mode = _Mode.HELD if self._lockstep else _Mode.LINES
         return data[taken:]
 
@@ -233,12 +254,12 @@ class SMTPObserver:
         elif self._pending and self._mode is not _Mode.LOST:
             command = self._pending[0]
             if _ANSWERED.get(command.verb, SMTPObserver._answered)(self, command, reply):
-                self._pending.popleft()
+                self._pending.pop(0)
                 self._done(command, reply)
 
     def _gets_no_reply(self) -> None:
         """The first pending command gets no reply, or no further one."""
-        command = self._pending.popleft()
+        command = self._pending.pop(0)
         self._mail.no_more_replies(command)
         if command.verb == "AUTH":
             self._say(auth.failed(command, UNANSWERED))
