@@ -5,6 +5,8 @@ uv run --group docs sphinx-build -nW --keep-going docs docs/_build
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from sphinx.application import Sphinx
 
 from sessionspan import __version__
@@ -39,6 +41,8 @@ def _link_to_pages(app: Sphinx, page: str, source: list[str]) -> None:
     for file, target in _PAGES.items():
         if target != f"{page}.md":
             source[0] = source[0].replace(f"]({file}", f"]({target}")
+    if page == "index" and not (Path(__file__).parent / "doctor.md").exists():
+        source[0] = source[0].replace("\ndoctor\n", "\n")
 
 
 def setup(app: Sphinx) -> None:
