@@ -15,6 +15,10 @@ from sessionspan.version import __version__
 # What `sessionspan --help` says of each, without importing it: name -> (function, one line).
 _COMMANDS: Final = {
     "demo": ("sessionspan.cli.demo:demo", "See it work: a real SMTP server, real sessions, no backend."),
+    "doctor": (
+        "sessionspan.cli.doctor.command:doctor",
+        "Say what would be recorded, where it goes, what is in the way.",
+    ),
     "run": ("sessionspan.cli.run:run", "Run a Python program with its sessions recorded."),
 }
 

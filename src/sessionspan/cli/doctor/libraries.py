@@ -1,0 +1,101 @@
+"""Checks of the libraries: which are there, in which version, and which of our patches are in place."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from sessionspan.cli.doctor.findings import Finding, error, ok, warning
+from sessionspan.cli.doctor.subject import Subject
+
+_DISABLED: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
+
+
+def libraries(subject: Subject) -> Iterator[Finding]:
+    """Each instrumentation: its library, and its patches."""
+    if not subject.answer:
+        return
+    every = subject.answer["instrumentations"]
+    if not any(each["version"] or each["broken"] for each in every):
+        names = ", ".join(each["library"] for each in every) or "none"
+        yield error(
+            "library.none",
+            f"No library is installed that sessionspan knows ({names}), so only sessions of your own code "
+            "(sessionspan.session) are recorded.",
+            f"{subject.interpreter} -m pip install 'sessionspan[aiosmtpd]'",
+        )
+        return
+    for each in every:
+        yield _one(subject, each)
+
+
+def _one(subject: Subject, each: Mapping[str, Any]) -> Finding:
+    label = f"{each['library']} {each['version']}"
+    if each["broken"]:
+        return error(
+            "library.broken", f"{each['name']} cannot be loaded: {each['broken']}.", "Please report this line."
+        )
+    if each["version"] is None:
+        return ok("library.absent", f"{each['library']} is not installed.")
+    if not each["fits"]:
+        return error(
+            "library.version",
+            f"{label} is not supported: {each['name']} needs {each['requires']}. Its sessions are not recorded.",
+            f"{subject.interpreter} -m pip install '{each['requires'].replace(' ', '')}'",
+        )
+    if each["name"] in _disabled(subject) or "*" in _disabled(subject):
+        return error(
+            "library.disabled",
+            f"{_DISABLED}={subject.variable(_DISABLED)} switches {each['name']} off.",
+            f"Take {'*' if '*' in _disabled(subject) else each['name']} out of {_DISABLED}.",
+        )
+    return _patches(each, label)
+
+
+def _disabled(subject: Subject) -> list[str]:
+    return [name.strip() for name in subject.variable(_DISABLED).split(",")]
+
+
+def _patches(each: Mapping[str, Any], label: str) -> Finding:
+    """Whether all patches of a library are in place."""
+    if not each["instrumented"]:
+        return error(
+            "library.not_instrumented",
+            f"{label}: the launcher did not come to {each['name']}.",
+            "The launcher's own finding above says why.",
+        )
+    missed = [patch for patch in each["patches"] if patch["state"] != "in place"]
+    total = len(each["patches"])
+    if not missed:
+        modules = ", ".join(f"{name} {count}" for name, count in Counter(_modules(each)).items())
+        return ok("library", f"{label}: all {total} patches are in place ({modules}).")
+    reasons = "; ".join(f"{patch['module']}.{patch['function']}: {patch['state']}" for patch in missed)
+    whole = any(patch["module"] == each["patches"][0]["module"] for patch in missed)
+    tell = error if whole else warning
+    return tell(
+        "library.patches",
+        f"{label}: {len(missed)} of {total} patches are not in place ({reasons}). "
+        + ("Its sessions are not recorded." if whole else "Sessions are recorded without these."),
+        f"The library has changed, or something else has changed it. Please report it; until then: pip install "
+        f"'{each['requires'].replace(' ', '')}' in another version.",
+    )
+
+
+def _modules(each: Mapping[str, Any]) -> list[str]:
+    return [patch["module"] for patch in each["patches"]]
+
+
+def failures(subject: Subject) -> Iterator[Finding]:
+    """Failures of ours that were stopped while everything was set up."""
+    count = subject.answer.get("failures", 0)
+    if count:
+        lines = [line for line in subject.said.splitlines() if line.startswith("sessionspan failed inside")]
+        yield error(
+            "library.failed",
+            f"sessionspan itself failed {count} times while it was set up. {' '.join(lines[:1])}",
+            "Please report it, with the output of: sessionspan doctor --json",
+        )
+
+
+CHECKS: Final = (libraries, failures)
