@@ -22,21 +22,30 @@ class session:
 
     ``with session("SMTP", peer=addr) as s:`` or ``async with``. *protocol* is a name in capitals (SMTP, IMAP,
     POP3, JMAP, ...); *peer* is what the socket says of the other end, an address tuple or an IP address;
-    *side* is "server" or "client". An exception that leaves the block is recorded and goes on.
+    *local* is the near end; *server* is the server as a client asked for it. *side* is "server" or "client". An
+    exception that leaves the block is recorded and goes on.
     """
 
-    def __init__(self, protocol: str, *, peer: Any = None, local: Any = None, side: str = "server") -> None:
+    def __init__(
+        self, protocol: str, *, peer: Any = None, local: Any = None, server: Any = None, side: str = "server"
+    ) -> None:
         self._protocol = protocol
         self._side = Side(side)
         self._peer = _address(peer)
         self._local = _address(local)
+        self._server = _address(server)
         self._session: Session | None = None
 
     def __enter__(self) -> Session:
         if not _scope.bound:
             _set_up()
         self._session = Session(
-            _scope, self._protocol.upper(), side=self._side, peer=self._peer, local=self._local
+            _scope,
+            self._protocol.upper(),
+            side=self._side,
+            peer=self._peer,
+            local=self._local,
+            server=self._server,
         )
         with guard:
             self._session.start()

@@ -144,9 +144,17 @@ class Policy:
         return hmac.new(self._key, text.encode("utf-8", "backslashreplace"), hashlib.sha256).hexdigest()
 
 
+# OpenTelemetry's namespaces are its own: where it defines no name for a hash, ours is used.
+_HASHED_KEYS: Final = {
+    "user.name": "user.hash",
+    "client.address": "sessionspan.client.hash",
+    "tls.client.subject": "sessionspan.tls.client.subject.hash",
+}
+
+
 def hashed_key(key: str) -> str:
     """The key under which the hash of *key*'s value goes: one that OpenTelemetry or we define."""
-    return {"user.name": "user.hash", "client.address": "sessionspan.client.hash"}.get(key, f"{key}.hash")
+    return _HASHED_KEYS.get(key, f"{key}.hash")
 
 
 _policy: tuple[Settings, Policy] | None = None
