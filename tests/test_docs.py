@@ -10,10 +10,13 @@ import re
 import subprocess
 import sys
 import uuid
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+
+from sessionspan_aiosmtpd import AiosmtpdInstrumentor
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(
@@ -52,6 +55,15 @@ def blocks(page: Path) -> list[str]:
     ]
 
 
+@pytest.fixture
+def uninstrumented() -> Iterator[None]:
+    """What a page instruments is taken back: tests that follow have providers of their own."""
+    yield
+    if AiosmtpdInstrumentor().is_instrumented_by_opentelemetry:
+        AiosmtpdInstrumentor().uninstrument()
+
+
+@pytest.mark.usefixtures("uninstrumented")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.name)
 def test_python_in_the_docs_runs(page: Path) -> None:
     for block in blocks(page):

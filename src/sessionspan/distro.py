@@ -43,4 +43,5 @@ class SessionspanDistro(BaseDistro):  # type: ignore[misc]
 
     def _configure(self, **kwargs: Any) -> None:
         for name, value in (DEFAULTS | BACKENDS[settings().backend]).items():
-            os.environ.setdefault(name, value)
+            if not os.environ.get(name):  # OTel: an empty value means not set
+                os.environ[name] = value

@@ -36,8 +36,9 @@ class Patch(NamedTuple):
 
 
 class _Applied(NamedTuple):
-    """A patch in place: where, what is there now, what stood there itself (not inherited)."""
+    """A patch in place: which, where, what is there now, what stood there itself (not inherited)."""
 
+    patch: Patch
     owner: Any
     name: str
     wrapped: Function
@@ -62,6 +63,11 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     def instrumentation_dependencies(self) -> Collection[str]:
         """The library and the versions of it that are supported."""
         return (self.instruments,)
+
+    @property
+    def patched(self) -> list[Patch]:
+        """The patches that are in place now: those of libraries that were imported and have what we look for."""
+        return [applied.patch for applied in vars(self).get("_applied", ())]
 
     def _instrument(self, **kwargs: Any) -> None:
         # The launcher skips this check for each instrumentor and makes one per distribution.
@@ -148,7 +154,7 @@ def _apply(module: ModuleType, patch: Patch) -> _Applied:
     own = vars(owner).get(name, _ABSENT)
     wrapped = patch.wrapper(getattr(owner, name))
     setattr(owner, name, wrapped)
-    return _Applied(owner, name, wrapped, own)
+    return _Applied(patch, owner, name, wrapped, own)
 
 
 def _restore(applied: _Applied) -> None:
