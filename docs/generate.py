@@ -202,7 +202,6 @@ def _meaning(key: str) -> str:
 
 _OF_OPENTELEMETRY: Final = {
     "exception.type": "The exception's class.",
-    "exception.message": "Its text.",
 }
 
 

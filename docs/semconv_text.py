@@ -36,7 +36,6 @@ OPENTELEMETRY: dict[str, str] = {
     "client.address": "string",
     "client.port": "int",
     "error.type": "string",
-    "exception.message": "string",
     "exception.type": "string",
     "network.local.address": "string",
     "network.local.port": "int",

@@ -9,6 +9,7 @@ import os
 import signal
 import smtplib
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -499,3 +500,23 @@ def test_a_forked_child_ends_no_session_of_its_parent(tmp_path, receiver, leave,
     assert session.attributes["sessionspan.end_reason"] == "quit"
     assert receiver.sessions == [session]
     assert len(receiver.named("session.start")) == 1
+
+
+NO_THREADS = """
+import os, signal, threading, time
+from sessionspan import sigterm
+
+sigterm.install()
+
+def refuse(thread):
+    raise RuntimeError("can't start new thread")
+
+threading.Thread.start = refuse
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(60)
+"""
+
+
+def test_sigterm_ends_a_process_that_can_start_no_thread():
+    done = subprocess.run([sys.executable, "-c", NO_THREADS], capture_output=True, timeout=30)
+    assert (done.returncode, done.stderr) == (-signal.SIGTERM, b"")

@@ -55,7 +55,7 @@ def drive(**chosen: str) -> Session:
             s.record(Command(command="EHLO", sequence=1, peer_hostname="envelope-host.example"))
             s.record(AuthFailure(mechanism="PLAIN", user_name="envelope-attempt@dom-f.example"))
             s.record(
-                AuthSuccess(identity="identity-user", mechanism="PLAIN", user_name="envelope-authc@dom-a.example")
+                AuthSuccess(identity="identity-user", mechanism="PLAIN", user_name="identity-authc@dom-a.example")
             )
             logging.getLogger("shop").info("an application's line")
             s.record(
@@ -92,27 +92,26 @@ def drive(**chosen: str) -> Session:
                     reply_text="envelope-remark unknown",
                 )
             )
-            s.record(SessionException(exception_type="ValueError", message="content-exception"))
+            s.record(SessionException(exception_type="ValueError"))
     finally:
         patch.undo()
         settings.reload()
     return s
 
 
-IDENTITY = ("identity-user", "identity-subject", "192.0.2.77", "198.51.100.77")
+IDENTITY = ("identity-user", "identity-authc", "identity-subject", "192.0.2.77", "198.51.100.77")
 ENVELOPE = (
     "envelope-sender",
     "envelope-to",
     "envelope-nobody",
     "envelope-attempt",
-    "envelope-authc",
     "envelope-remark",
     "envelope-host",
     "envelope-text",
 )
-DOMAINS = ("dom-s.example", "dom-t.example", "dom-f.example", "dom-a.example")
+DOMAINS = ("dom-s.example", "dom-t.example", "dom-f.example")
 COMMANDS = ("content-command",)
-CONTENT = ("content-r1", "content-r2", "content-exception")
+CONTENT = ("content-r1", "content-r2")
 
 
 def on_spans(recorder: Recorder) -> str:

@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -208,6 +209,30 @@ def test_a_forked_child_owns_nothing_of_its_parents(recorder: Recorder) -> None:
         assert os.waitstatus_to_exitcode(status) == 0
         assert not s.ended
     assert len(recorder.sessions) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork(), which this system has not")
+def test_a_fork_while_another_thread_ends_a_session_hangs_nobody() -> None:
+    module = sys.modules["sessionspan.session"]  # the attribute of that name is the class `session`
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with module._changing:
+            held.set()
+            done.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    child = os.fork()
+    if child == 0:
+        with session("SMTP", peer=PEER):
+            pass
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    done.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 # The gate.

@@ -40,11 +40,12 @@ def _connected(smtp: Any, transport: Any) -> Session | None:
         _tell_tls(session, transport, "starttls")
         return session
     session = _open(smtp, transport)
+    if session is not None:
+        _tell_tls(session, transport, "implicit")
     # Behind a proxy the header says who the client is. While a Controller tries its server, only the end
     # says whether this was that: then the session starts with the first command.
     if session is not None and smtp._proxy_timeout is None and not probes.may_be(session):
         session.start()
-        _tell_tls(session, transport, "implicit")
     return session
 
 
@@ -56,6 +57,7 @@ def _open(smtp: Any, transport: Any) -> Session | None:
         transport="unix" if peer.port is None and local.host is not None and local.port is None else "tcp",
         peer=peer,
         local=local,
+        behind_proxy=smtp._proxy_timeout is not None,
     )
     smtp._sessionspan = session
     return session
@@ -69,7 +71,7 @@ def _session_of(smtp: Any) -> Session | None:
 def _tell_tls(session: Session, transport: Any, mode: str) -> None:
     handshake = handshake_of(transport, mode)
     if handshake is not None:
-        session.record(handshake)
+        session.record_at_start(handshake)
 
 
 def _serves(smtp: Any) -> Session | None:
@@ -80,6 +82,7 @@ def _serves(smtp: Any) -> Session | None:
         session = _open(smtp, smtp._writer)
         if session is not None:
             session.start()
+    smtp._sessionspan_serves = True
     if session is not None and (session.listened_to or not session.started):
         observer = SMTPObserver(lmtp=session.protocol == "LMTP", lockstep=True, who=lambda: _login_of(smtp))
         tap_streams(smtp._reader, smtp._writer, Wire(session, observer))
@@ -98,17 +101,22 @@ def _login_of(smtp: Any) -> str | None:
 def _served(session: Session, raised: BaseException | None, smtp: Any) -> None:
     """The connection was served to its end, or *raised*."""
     untap_streams(smtp._reader, smtp._writer)
-    if probes.claim(session):
+    if _is_nobodys(session):
         session.discard()
     elif isinstance(raised, asyncio.CancelledError):
         session.cause("shutdown")  # unless it is known better: QUIT and a lost connection cancel, too
-    elif isinstance(raised, ConnectionError):
+    elif isinstance(raised, ConnectionError) and smtp.transport is None:  # aiosmtpd's `connection_lost` was here
         session.cause("peer_reset")
     elif isinstance(raised, Exception):
         session.failed(raised)
         session.cause("handler_error")
     else:
         session.cause("local_close")
+
+
+def _is_nobodys(session: Session) -> bool:
+    """Whether *session* turned out to be a Controller's probe, or a health check that sent no PROXY header."""
+    return probes.claim(session) or (not session.started and is_ignored(session.peer))
 
 
 def _told_client(header: Any, reader: Any) -> None:
@@ -151,6 +159,11 @@ def _lost(smtp: Any, error: BaseException | None) -> Session | None:
             session.cause("limit")
         else:
             session.cause("local_close")
+        if "_sessionspan_serves" not in vars(smtp):
+            # A TLS client that says goodbye at once cancels the task before it has begun, and so its end.
+            if _is_nobodys(session):
+                session.discard()
+            session.end()
     return session
 
 
@@ -174,7 +187,9 @@ def _raised(smtp: Any, error: BaseException) -> None:
         return
     if type(error).__name__ == "TLSSetupException":
         session.record(TLSFailure(mode="starttls", error_type=type_name(error.__cause__ or error)))
-    else:
+    elif not isinstance(
+        error.__context__, asyncio.LimitOverrunError
+    ):  # a peer's endless line is no failure of ours
         session.failed(error)
 
 
@@ -192,7 +207,7 @@ class AiosmtpdInstrumentor(SessionInstrumentor):
         Patch("aiosmtpd.smtp", "SMTP._timeout_cb", in_session(_timed_out)),
         Patch("aiosmtpd.smtp", "SMTP.handle_exception", before(_raised)),
         Patch("aiosmtpd.smtp", "get_proxy", after_awaiting(_told_client)),
-        Patch("aiosmtpd.controller", "InetMixin._trigger_server", during(probes.under_way)),
-        Patch("aiosmtpd.controller", "UnixSocketMixin._trigger_server", during(probes.under_way)),
+        Patch("aiosmtpd.controller", "InetMixin._trigger_server", during(probes.begin, probes.end)),
+        Patch("aiosmtpd.controller", "UnixSocketMixin._trigger_server", during(probes.begin, probes.end)),
         Patch("aiosmtpd.controller", "create_connection", after(probes.connected)),
     )

@@ -7,9 +7,8 @@ while a probe is under way a new session waits with its start until the client s
 
 from __future__ import annotations
 
-import contextlib
+import os
 import threading
-from collections.abc import Iterator
 from typing import Any, Final
 
 from sessionspan.addresses import Address, address_of
@@ -28,19 +27,23 @@ class Probes:
         self._addresses: dict[Address, None] = {}
         self._nameless = 0  # over unix sockets, whose client end has no address
 
-    @contextlib.contextmanager
-    def under_way(self, controller: Any) -> Iterator[None]:
+    def renew(self) -> None:
+        """This process is a fork, and the lock may be held by a thread that is not here."""
+        self._lock = threading.Lock()
+        self._under_way = 0
+
+    def begin(self, controller: Any) -> None:
         """This thread probes the server of *controller*."""
         with self._lock:
             self._under_way += 1
             self._nameless += hasattr(controller, "unix_socket")
         self._in_thread.probes = True
-        try:
-            yield
-        finally:
-            self._in_thread.probes = False
-            with self._lock:
-                self._under_way -= 1
+
+    def end(self, controller: Any) -> None:
+        """The probe has ended."""
+        self._in_thread.probes = False
+        with self._lock:
+            self._under_way -= 1
 
     def connected(self, socket: Any, *args: Any, **kwargs: Any) -> None:
         """``create_connection`` made *socket*; when a probe asked for it, its address is noted."""
@@ -69,3 +72,5 @@ class Probes:
 
 
 probes: Final = Probes()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=probes.renew)

@@ -12,8 +12,10 @@ import logging
 from typing import Final
 
 from sessionspan.exported_logs import LogFilter
+from sessionspan.settings import settings
 
-_ADMITTED: Final = frozenset(
+# The messages that may go, as long as the privacy classes that they hold may.
+_IDENTITY: Final = frozenset(
     (
         "Peer: %r",
         "%r handling connection",
@@ -21,24 +23,28 @@ _ADMITTED: Final = frozenset(
         "%r EOF received",
         "%r connection timeout",
         "%r Connection lost during _handle_client()",
-        "Connection lost during DATA",
         "%r too many bogus commands",
         "%r waiting PROXY handshake",
         "%r valid PROXY handshake",
         "%r invalid PROXY handshake",
         "%r rejected by handle_PROXY",
         "%r aborted AUTH with '*'",
-        "%r sender: %s",
-        "%r recip: %s",
     )
 )
+_IDENTITY_AND_ENVELOPE: Final = frozenset(("%r sender: %s", "%r recip: %s"))
+_NEITHER: Final = frozenset(("Connection lost during DATA",))
 
 
 def _admits(record: logging.LogRecord) -> bool:
     # `mail.log` is a name that an application may use for its own lines, too: those are not ours to judge.
     if record.module not in ("smtp", "lmtp", "proxy_protocol") or "aiosmtpd" not in record.pathname:
         return True
-    return record.msg in _ADMITTED or str(record.msg).startswith("Available AUTH mechanisms: ")
+    chosen = settings()
+    if record.msg in _IDENTITY:
+        return chosen.identity == "plain"
+    if record.msg in _IDENTITY_AND_ENVELOPE:
+        return chosen.identity == chosen.envelope == "plain"
+    return record.msg in _NEITHER or str(record.msg).startswith("Available AUTH mechanisms: ")
 
 
 WIRE_LOG: Final = LogFilter("mail.log", _admits)

@@ -14,13 +14,14 @@ import sys
 from typing import Any, Final
 
 from sessionspan.addresses import address_of
-from sessionspan.events import TLSEstablished, TLSFailure
+from sessionspan.events import TLSFailure
 from sessionspan.instrumentor import Patch, SessionInstrumentor
 from sessionspan.opening import open_session
 from sessionspan.protocols.ftp import FTPObserver
 from sessionspan.scope import Scope
 from sessionspan.session import Session, type_name
 from sessionspan.taps import Wire
+from sessionspan.tls import established
 from sessionspan.wrappers import after, before, in_session
 from sessionspan_pyftpdlib.wire_log import WIRE_LOG
 
@@ -91,17 +92,8 @@ def _tell_tls(handler: Any) -> None:
     session = _session_of(handler)
     if session is None or session.tls_mode != "none" or not _is_encrypted(handler):
         return
-    name, _, version = handler.socket.get_protocol_version_name().partition("v")
-    cipher = handler.socket.get_cipher_name() or ""
-    session.record(
-        TLSEstablished(
-            mode="starttls",  # RFC 4217: by AUTH TLS
-            protocol_name=name.lower(),
-            protocol_version=version if "." in version else f"{version}.0",
-            cipher=cipher if cipher.startswith("TLS_") else None,
-            openssl_cipher=None if cipher.startswith("TLS_") else cipher or None,
-        )
-    )
+    protocol, cipher = handler.socket.get_protocol_version_name(), handler.socket.get_cipher_name()
+    session.record(established("starttls", protocol, cipher or ""))  # RFC 4217: by AUTH TLS
 
 
 def _is_encrypted(handler: Any) -> bool:

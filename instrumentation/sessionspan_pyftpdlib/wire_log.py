@@ -12,12 +12,15 @@ import re
 from typing import Final
 
 from sessionspan.exported_logs import LogFilter
+from sessionspan.settings import settings
 
 _MAY_QUOTE: Final = re.compile(r"\b(?:PASS|ACCT|ADAT|AUTH|SITE|REIN)\b|Traceback| -> | <- ", re.IGNORECASE)
 
 
 def _admits(record: logging.LogRecord) -> bool:
     if record.levelno < logging.INFO or record.exc_info:
+        return False
+    if settings().identity != "plain":  # nearly every line begins with the client's address and the user
         return False
     return _MAY_QUOTE.search(record.getMessage()) is None
 

@@ -52,6 +52,8 @@ class Event:
     severity: ClassVar[SeverityNumber] = INFO
     # Vital events (session, auth, mail) have a quota of their own: a flood of commands cannot push them out.
     vital: ClassVar[bool] = True
+    # What a peer can cause without being let in has a quota apart, so that it cannot hide what it got in the end.
+    refusal: ClassVar[bool] = False
     # Recorded even when the span is not sampled, by SESSIONSPAN_UNSAMPLED=audit.
     audit: ClassVar[bool] = True
     # The attributes that make the display line, in order.
@@ -104,14 +106,12 @@ class SessionEnd(Event):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionException(Event):
-    """The application's own code raised inside the session."""
+    """The application's own code raised inside the session. Its text may quote a password, and is never told."""
 
     name = "sessionspan.session.exception"
     severity = ERROR
     shown = ("exception.type",)
     exception_type: str = attribute("exception.type")
-    # A handler may raise with what the peer sent: content, so off unless asked for.
-    message: str | None = attribute("exception.message", Privacy.CONTENT)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,7 +154,7 @@ class AuthSuccess(Event):
     # RFC 4616: the authorization identity when one was given, else the authentication identity.
     identity: str | None = attribute("user.name", Privacy.IDENTITY)
     mechanism: str | None = attribute("sessionspan.auth.mechanism")
-    user_name: str | None = attribute("sessionspan.auth.user.name", Privacy.ADDRESS)
+    user_name: str | None = attribute("sessionspan.auth.user.name", Privacy.IDENTITY)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +162,7 @@ class AuthFailure(Event):
     """An attempt to log in failed. The attempted name may be a mistyped password: class envelope."""
 
     name = "sessionspan.auth.failure"
+    refusal = True
     severity = WARN
     shown = ("sessionspan.auth.mechanism", "sessionspan.auth.user.name", "error.type")
     seed_names = ("login_start", "login_pw_nomatch")
@@ -220,7 +221,7 @@ class MailReception(Event):
     )
     seed_names = ("Reception",)
     spool_id: str = attribute("sessionspan.mail.spool.id")
-    sender: str = attribute("sessionspan.mail.sender", Privacy.ADDRESS)
+    sender: str | None = attribute("sessionspan.mail.sender", Privacy.ADDRESS)
     recipients: tuple[str, ...] = attribute("sessionspan.mail.recipients", Privacy.ADDRESS)
     recipient_count: int = attribute("sessionspan.mail.recipient.count")
     size: int = attribute("sessionspan.mail.message.size")  # bytes, without dot-stuffing and final dot
@@ -240,6 +241,7 @@ class MailRejection(Event):
     """A 4xx or 5xx reply to the greeting, MAIL, RCPT, DATA, BDAT or the final dot."""
 
     name = "sessionspan.mail.rejection"
+    refusal = True
     shown = (
         "sessionspan.mail.response.command",
         "sessionspan.mail.recipient",

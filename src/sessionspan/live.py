@@ -67,8 +67,12 @@ def orphan(session: Live) -> None:
 
 def end_orphans() -> None:
     """End the sessions that were dropped without an end."""
-    while _orphans:
-        _orphans.popleft().end("garbage_collected")
+    while True:
+        try:
+            session = _orphans.popleft()
+        except IndexError:  # also when another thread was quicker
+            return
+        session.end("garbage_collected")
 
 
 def end_all(reason: str) -> None:

@@ -102,8 +102,8 @@ _FROM_THE_START: Final[tuple[tuple[Instrument, tuple[Mapping[str, str], ...]], .
     (
         ATTEMPTS,
         tuple(
-            {MECHANISM: mechanism, names.TLS_MODE: mode} | error
-            for mechanism in ("PLAIN", "LOGIN")
+            {names.TLS_MODE: mode} | mechanism | error
+            for mechanism in ({MECHANISM: "PLAIN"}, {MECHANISM: "LOGIN"}, {})  # USER and PASS have none
             for mode in ("none", "starttls", "implicit")
             for error in ({}, {names.ERROR_TYPE: "invalid_credentials"})
         ),

@@ -21,15 +21,25 @@ def open_session(
     peer: Address = UNKNOWN,
     local: Address = UNKNOWN,
     server: Address = UNKNOWN,
+    behind_proxy: bool = False,
 ) -> Session | None:
-    """A new session that has not started yet.
+    """A new session that has not started yet; *behind_proxy* when a header will say who the client is.
 
     None when there shall be none: *scope* is uninstrumented, instrumentation is suppressed in this
     context, or the client is to be ignored (``SESSIONSPAN_IGNORE_CLIENTS``).
     """
-    if not scope.bound or not is_instrumentation_enabled() or is_ignored(peer):
+    if not scope.bound or not is_instrumentation_enabled() or (not behind_proxy and is_ignored(peer)):
         return None
-    return Session(scope, protocol, side=side, transport=transport, peer=peer, local=local, server=server)
+    return Session(
+        scope,
+        protocol,
+        side=side,
+        transport=transport,
+        peer=peer,
+        local=local,
+        server=server,
+        behind_proxy=behind_proxy,
+    )
 
 
 def is_ignored(client: Address) -> bool:

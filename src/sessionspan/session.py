@@ -8,7 +8,9 @@ people use the same object through `sessionspan.session` and `sessionspan.curren
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import os
 import threading
 import time
 import uuid
@@ -50,10 +52,20 @@ if TYPE_CHECKING:
 
 
 _KEY: Final = otel_context.create_key("sessionspan-session")
-_ending = threading.Lock()  # held for the change of a stage only
+_changing = threading.Lock()  # held for the change of a stage only
 
 # network.protocol.name is the protocol in lower case, but for these (None: not a network protocol).
 _NETWORK_NAMES: Final[dict[str, str | None]] = {"JMAP": "http", "WEBSOCKET": "http", "SERIAL": None}
+
+
+def _renew_lock() -> None:
+    """This process is a fork, and the lock may be held by a thread that is not here."""
+    global _changing
+    _changing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Side(Enum):
@@ -75,13 +87,16 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_early",
         "_end_reason",
+        "_ender",
         "_ends",
         "_error_type",
         "_facts",
         "_gate",
         "_id",
         "_last_words",
+        "_raised",
         "_scope",
         "_span",
         "_stage",
@@ -105,6 +120,7 @@ class Session:
         peer: Address = UNKNOWN,
         local: Address = UNKNOWN,
         server: Address = UNKNOWN,
+        behind_proxy: bool = False,
     ) -> None:
         self.protocol = protocol
         self.side = side
@@ -121,10 +137,15 @@ class Session:
         self._tally = Tally(settings().max_events)
         self._end_reason: str | None = None
         self._error_type: str | None = None
+        self._early: Event | None = None
+        self._ender: int | None = None  # the thread that ends it, which alone may still record then
+        self._raised = False  # in the command that is under way
         self._last_words: Callable[[], None] | None = None
         self._ends = (local, server)
-        # An end of a unix socket is no client address.
-        client = (peer if side is Side.SERVER else local) if transport == "tcp" else UNKNOWN
+        # An end of a unix socket is no client address, and the peer is none that a proxy stands for.
+        client = peer if side is Side.SERVER else local
+        if transport != "tcp" or behind_proxy:
+            client = UNKNOWN
         self._facts = Facts({names.TRANSPORT: transport, names.TLS_MODE: "none"}, client)
         self.context: Context = set_value(_KEY, self)
 
@@ -258,10 +279,11 @@ class Session:
     def failed(self, error: BaseException) -> None:
         """The application's own code raised *error* inside the session."""
         self._error_type = type_name(error)
+        self._raised = True
         self.start()
         if self._gate is not None:
             self._gate.failed = True
-        self.record(SessionException(exception_type=self._error_type, message=str(error)))
+        self.record(SessionException(exception_type=self._error_type))
 
     def count_bytes(self, *, from_client: int = 0, from_server: int = 0) -> None:
         """So many more bytes of plaintext went over the connection."""
@@ -292,7 +314,10 @@ class Session:
         """Open the span and say so; done by the first event at the latest, and once."""
         if self._stage is not _Stage.NEW or self._scope.tracer is None:
             return
-        self._stage = _Stage.OPEN
+        with _changing:
+            if self._stage is not _Stage.NEW:
+                return
+            self._stage = _Stage.OPEN
         if self._scope.silent:
             return  # it is still the current session of its task, and knows who the client is
         server = self.side is Side.SERVER
@@ -311,6 +336,15 @@ class Session:
         self._gate = Gate(self._scope, kind, facts, self._tally, self._span, self.context)
         live.add(self)
         self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
+        if self._early is not None:
+            self.record(self._early)
+
+    def record_at_start(self, event: Event) -> None:
+        """Record *event* now, or behind session.start when the session has not started yet."""
+        if self._stage is _Stage.NEW:
+            self._early = event
+        else:
+            self.record(event)
 
     def start_here(self) -> None:
         """Start, and be the current session, with its span, for the rest of this task."""
@@ -321,21 +355,29 @@ class Session:
     def record(self, event: Event, *, timestamp: int | None = None) -> None:
         """Say that *event* happened, now or at *timestamp* (ns). Everything on the wire passes here."""
         self.start()
-        if self._gate is None or self._stage is _Stage.ENDED:
+        if self._gate is None or not self._may_speak():
             return
+        if type(event) is AuthEnd and not self._facts.authenticated:
+            return  # nobody was logged in
+        if self._raised:
+            event = self._without_quotes(event)
         learns = _LEARNS.get(type(event))
         if learns is not None:
             learns(self, event)
         self._gate.record(event, timestamp or time.time_ns())
+        if type(event) is AuthEnd:  # the event itself was still theirs
+            self._facts.end_user()
+            self._gate.user_changed()
 
     @guard
     def end(self, reason: str | None = None) -> None:
         """End the session, because of *reason* unless a more specific cause was seen. Done once."""
         self.start()
-        with _ending:
+        with _changing:
             if self._stage is not _Stage.OPEN:
                 return
             self._stage = _Stage.ENDING
+            self._ender = threading.get_ident()
         last_words, self._last_words = self._last_words, None
         with guard:
             if last_words is not None:
@@ -346,7 +388,7 @@ class Session:
 
     def discard(self) -> None:
         """Forget a session that has not started: a health check, our own probe."""
-        with _ending:
+        with _changing:
             if self._stage is _Stage.NEW:
                 self._stage = _Stage.ENDED
 
@@ -356,6 +398,23 @@ class Session:
         self._last_words = None
 
     # How it does it.
+
+    def _may_speak(self) -> bool:
+        if self._stage is _Stage.OPEN:
+            return True
+        return self._stage is _Stage.ENDING and self._ender == threading.get_ident()
+
+    def _without_quotes(self, event: Event) -> Event:
+        """*event* without the text of a reply to a command in which the application raised.
+
+        Servers answer with the text of the exception (aiosmtpd: ``500 Error: (ValueError) ...``), which may
+        quote content or a password.
+        """
+        if isinstance(event, Command):
+            self._raised = False  # its reply is the last that can
+        if getattr(event, "reply_text", None) is None:
+            return event
+        return dataclasses.replace(event, reply_text=None)  # type: ignore[call-arg]
 
     def _close(self) -> None:
         if self._gate is None or self._span is None:  # nobody listened
@@ -407,11 +466,7 @@ class Session:
             self._gate.user_changed()
 
     def _end_user(self) -> None:
-        if self._facts.authenticated:
-            self.record(AuthEnd())
-            self._facts.end_user()
-            if self._gate is not None:
-                self._gate.user_changed()
+        self.record(AuthEnd())
 
     # What events teach the session.
 

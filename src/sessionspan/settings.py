@@ -155,8 +155,8 @@ class Settings:
         "metadata",
         "off, metadata, commands, content",
         "What of the dialogue is recorded. `off`: commands are only counted; `metadata`: their names, codes, "
-        "sizes, durations; `commands`: and their text; `content`: and what was answered, and the text of "
-        "exceptions. Credentials at no level.",
+        "sizes, durations; `commands`: and their text; `content`: and what was answered. Credentials, and "
+        "the text of exceptions, at no level.",
     )
     hash_key: bytes = setting(
         "SESSIONSPAN_HASH_KEY",

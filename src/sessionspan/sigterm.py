@@ -46,13 +46,23 @@ def install() -> None:
 def _handle(number: int, frame: FrameType | None) -> None:
     global _thread, _again
     if _done and _may_end_the_process():
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTERM)
+        _end_by_signal()
     elif _thread is not None and _thread.is_alive():
         _again = True
     else:
-        _thread = threading.Thread(target=_leave, name="sessionspan-sigterm", daemon=True)
-        _thread.start()
+        thread = threading.Thread(target=_leave, name="sessionspan-sigterm", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads or memory: then without a word, but not never
+            if _may_end_the_process():
+                _end_by_signal()
+        else:
+            _thread = thread
+
+
+def _end_by_signal() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _may_end_the_process() -> bool:
@@ -65,19 +75,20 @@ def _leave() -> None:
     global _again, _done
     ending = _may_end_the_process()
     start = time.monotonic()
-    if ending:
-        _within(start + ENDING, lambda: live.end_all("process_exit"))
-    flush(start + LIMIT)
-    while _again and not ending:
-        _again = False
-        flush(time.monotonic() + LIMIT)
-    if ending:
+    with guard:
+        if ending:
+            _within(start + ENDING, lambda: live.end_all("process_exit"))
+        flush(start + LIMIT)
+        while _again and not ending:
+            _again = False
+            flush(time.monotonic() + LIMIT)
+    main = threading.main_thread().ident
+    if ending and main is not None:
         _done = True
-        main = threading.main_thread().ident
-        if main is not None:
-            signal.pthread_kill(main, signal.SIGTERM)
+        signal.pthread_kill(main, signal.SIGTERM)
 
 
+@guard
 def _finish() -> None:
     """At exit: a main thread that only waited for the signal may be at its end before our thread is at its own."""
     if _thread is not None and _may_end_the_process():

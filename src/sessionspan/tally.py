@@ -16,7 +16,8 @@ from sessionspan.events import (
     Value,
 )
 
-# Session, auth and mail events have this many of their own, whatever SESSIONSPAN_MAX_EVENTS says.
+# Session, auth and mail events have this many of their own, whatever SESSIONSPAN_MAX_EVENTS says: the
+# refusals among them, and the others.
 VITAL_EVENTS: Final = 10_000
 _USERS: Final = 100  # distinct users that are told apart
 
@@ -26,6 +27,7 @@ class Tally:
 
     __slots__ = (
         "_ordinary_left",
+        "_refusals_left",
         "_users",
         "_vital_left",
         "accepted",
@@ -43,7 +45,7 @@ class Tally:
 
     def __init__(self, max_events: int) -> None:
         self._ordinary_left = max_events
-        self._vital_left = VITAL_EVENTS
+        self._vital_left = self._refusals_left = VITAL_EVENTS
         self._users: set[str | None] | None = None  # most sessions have none
         self.commands = self.failed_commands = 0
         self.auth_failures = self.auth_successes = 0
@@ -78,7 +80,12 @@ class Tally:
         if type(event) is SessionEnd:
             self.events += 1
             return True
-        if event.vital:
+        if event.refusal:
+            if self._refusals_left > 0:
+                self._refusals_left -= 1
+                self.events += 1
+                return True
+        elif event.vital:
             if self._vital_left > 0:
                 self._vital_left -= 1
                 self.events += 1

@@ -57,7 +57,7 @@ class Wire:
 
 
 # `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there.
-_READS: Final = ("readuntil", "readexactly", "read")
+_READS: Final = ("readuntil", "readexactly")
 
 
 @guard
@@ -69,6 +69,7 @@ def tap_streams(reader: Any, writer: Any, wire: Wire) -> None:
     """
     for name in _READS:
         setattr(reader, name, _Read(getattr(reader, name), wire))
+    reader.read = _ReadSome(reader.read, wire)
     writer.write = _Write(writer.write, wire)
     writer.writelines = _WriteLines(writer.writelines, wire)
 
@@ -76,7 +77,7 @@ def tap_streams(reader: Any, writer: Any, wire: Wire) -> None:
 @guard
 def untap_streams(reader: Any, writer: Any) -> None:
     """Stop listening to a pair that `tap_streams` tapped."""
-    for name in _READS:
+    for name in (*_READS, "read"):
         vars(reader).pop(name, None)
     for name in ("write", "writelines"):
         vars(writer).pop(name, None)
@@ -94,8 +95,16 @@ class _Read:
 
     async def __call__(self, *args: Any, **kwargs: Any) -> bytes:
         data: bytes = await self._read(*args, **kwargs)
-        # `read(-1)` is a loop over `read(limit)`, which has been heard piece by piece.
-        if not (args and args[0] == -1):
+        self._wire.client(data)
+        return data
+
+
+class _ReadSome(_Read):
+    __slots__ = ()
+
+    async def __call__(self, n: int = -1) -> bytes:
+        data: bytes = await self._read(n)
+        if n >= 0:  # else it is a loop over `read(limit)`, which has been heard piece by piece
             self._wire.client(data)
         return data
 
@@ -118,4 +127,5 @@ class _WriteLines(_Write):
     def __call__(self, data: Any) -> None:
         lines = list(data)  # may be an iterator
         self._write(lines)
-        self._wire.server(b"".join(lines))
+        for line in lines:
+            self._wire.server(line)

@@ -42,21 +42,30 @@ def handshake_of(transport: Any, mode: str) -> TLSEstablished | None:
     # Tests of libraries hand out mocks, which answer to everything.
     if not isinstance(ssl_object, (ssl.SSLObject, ssl.SSLSocket)):
         return None
-    name, _, version = (ssl_object.version() or "").partition("v")
-    cipher = (ssl_object.cipher() or ("",))[0]
-    iana = cipher if cipher.startswith("TLS_") else _IANA.get(cipher)
     certificate = ssl_object.getpeercert()
     subject = _subject(certificate) if certificate else None
+    return established(
+        mode,
+        ssl_object.version() or "",
+        (ssl_object.cipher() or ("",))[0],
+        resumed=bool(ssl_object.session_reused),
+        client_subject=subject if ssl_object.server_side else None,
+        server_subject=None if ssl_object.server_side else subject,
+        peer_verified=bool(certificate),
+    )
+
+
+def established(mode: str, protocol: str, cipher: str, **facts: Any) -> TLSEstablished:
+    """The event of a handshake, from OpenSSL's names of *protocol* ("TLSv1.2") and *cipher*."""
+    name, _, version = protocol.partition("v")
+    iana = cipher if cipher.startswith("TLS_") else _IANA.get(cipher)
     return TLSEstablished(
         mode=mode,
         protocol_name=name.lower() or None,
         protocol_version=(version if "." in version or not version else f"{version}.0") or None,
         cipher=iana,
         openssl_cipher=cipher if iana is None and cipher else None,
-        resumed=bool(ssl_object.session_reused),
-        client_subject=subject if ssl_object.server_side else None,
-        server_subject=None if ssl_object.server_side else subject,
-        peer_verified=bool(certificate),
+        **facts,
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager
 from typing import Any, TypeAlias
 
 from opentelemetry.context import attach, detach
@@ -128,14 +127,18 @@ def whole_session(look: Callable[..., Session | None], ends: Callable[..., None]
     return wrap
 
 
-def during(enter: Callable[..., AbstractContextManager[Any]]) -> Wrapper:
-    """Call inside the context manager that *enter* makes of the arguments."""
+def during(begins: Callable[..., None], ends: Callable[..., None]) -> Wrapper:
+    """Say *begins*, call, say *ends*, whatever it returns or raises."""
+    begins_safely, ends_safely = guard(begins), guard(ends)
 
     def wrap(original: Function) -> Function:
         @functools.wraps(original)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            with enter(*args, **kwargs):
+            begins_safely(*args, **kwargs)
+            try:
                 return original(*args, **kwargs)
+            finally:
+                ends_safely(*args, **kwargs)
 
         return wrapper
 

@@ -15,6 +15,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 
+from sessionspan import settings
 from sessionspan.testing import Recorder
 from sessionspan_aiosmtpd import AiosmtpdInstrumentor
 from tests.canary import found_in
@@ -114,6 +115,11 @@ WAYS: dict[str, list[bytes]] = {
     "a bare password": [SECRET, B64(SECRET), PLAIN],
     "password as argument": [b"PASS " + SECRET, b"USER " + SECRET, b"LOGIN bob " + SECRET],
     "bearer": [b"AUTH XOAUTH2", B64(b"user=alice\x01auth=Bearer " + SECRET + b"\x01\x01")],
+    "plain blob to login": [b"AUTH LOGIN " + PLAIN, B64(b"x")],
+    "plain blob as the name": [b"AUTH LOGIN", PLAIN, B64(b"x")],
+    "empty name, then the password": [b"AUTH LOGIN", b"", B64(SECRET)],
+    "bearer with a literal ^A": [b"AUTH XOAUTH2 " + B64(b"user=bob@x^Aauth=Bearer " + SECRET + b"^A^A")],
+    "bearer, unknown mechanism": [b"AUTH OAUTHBEARER " + B64(b"n,a=bob@x\x01auth=Bearer " + SECRET + b"\x01\x01")],
     "own mechanism without challenges": [b"AUTH XSILENT\r\n" + B64(SECRET) + b"\r\n" + SECRET],
     "own mechanism that raises": [b"AUTH XRAISES"],
     "before EHLO": [],
@@ -132,8 +138,13 @@ def speak(client: Client, way: str) -> None:
     client.command(b"QUIT")
 
 
+@pytest.mark.parametrize("capture", ["metadata", "content"])
 @pytest.mark.parametrize("way", WAYS)
-def test_no_credential_leaves(recorder: Recorder, exported: Exported, way: str) -> None:
+def test_no_credential_leaves(
+    recorder: Recorder, exported: Exported, way: str, capture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSIONSPAN_CAPTURE", capture)
+    settings.reload()
     with serving(Mechanisms(), auth_require_tls=False, authenticator=tell_all, timeout=5) as server:
         speak(server.connect(), way)
         recorder.wait_for_session()

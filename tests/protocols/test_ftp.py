@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
+from sessionspan.events import AuthEnd, AuthFailure, AuthSuccess, Command, Event
 from sessionspan.protocols.ftp import OTHER, PENDING, VERBS, FTPObserver, parse
 
 Turn = tuple[str, bytes]
@@ -44,6 +44,8 @@ def _tell(event: Event) -> str:
             return f"+ {event.identity}"
         case AuthFailure():
             return f"- {event.user_name} {event.error_type}"
+        case AuthEnd():
+            return "end"
     raise AssertionError(event)
 
 
@@ -210,6 +212,11 @@ def test_the_name_of_another_login_is_not_mixed_in() -> None:
     assert tell(lines) == ["USER 331", "REIN 220", "- None malformed", "PASS 503"]
     lines = "C: USER a\nS: 331 ?\nC: AUTH TLS\nS: 234 go\nC: PASS x\nS: 503 USER first"
     assert tell(lines) == ["USER 331", "AUTH 234", "- None malformed", "PASS 503"]
+
+
+def test_rein_ends_a_login() -> None:
+    lines = "C: USER a\nS: 331 ?\nC: PASS x\nS: 230 in\nC: REIN\nS: 220 ready\nC: REIN\nS: 220 ready"
+    assert tell(lines) == ["USER 331", "+ a", "PASS 230", "end", "REIN 220", "REIN 220"]
 
 
 def test_a_230_to_another_command_is_no_login() -> None:

@@ -43,6 +43,30 @@ def test_the_mechanism_shows_the_user(
     assert exchange.names == names
 
 
+@pytest.mark.parametrize(
+    ("mechanism", "blob"),
+    [
+        ("LOGIN", b"\0alice\0secret"),
+        ("CRAM-MD5", b"\0bob\0secret word"),
+        ("XOAUTH2", b"user=bob@x^Aauth=Bearer secret^A^A"),
+        ("XOAUTH2", b"user=bob@x\x01auth=Bearer secret"),
+        ("OAUTHBEARER", b"n,a=bob@x\x01auth=Bearer secret\x01\x01"),
+        ("EXTERNAL", b"bob\0secret"),
+    ],
+)
+def test_a_response_to_another_mechanism_is_no_name(mechanism: str, blob: bytes) -> None:
+    assert Exchange(mechanism, b64(blob)).names == Names()
+
+
+def test_an_empty_name_is_not_followed_by_the_password() -> None:
+    exchange = Exchange("LOGIN", None)
+    exchange.challenge(b64(b"Benutzer"))
+    exchange.response(b"")
+    exchange.challenge(b64(b"Kennwort"))
+    exchange.response(b64(b"secret"))
+    assert exchange.names == Names()
+
+
 def test_an_empty_initial_response_is_no_answer_yet() -> None:
     exchange = Exchange("PLAIN", b"=")
     exchange.response(b64(b"\0alice\0secret"))

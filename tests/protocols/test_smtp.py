@@ -371,7 +371,8 @@ def test_in_lockstep_what_is_taken_before_the_greeting_is_a_proxy_header() -> No
         (b"FROM:a@x.org", "a@x.org"),
         (b"FROM:<>", ""),
         (b'FROM:<"a>b c"@x.org>', '"a>b c"@x.org'),
-        (b"FROM:<a@x.org", None),
+        (b"FROM:<a@x.org", "a@x.org"),
+        (b"FROM:<a@x.org SIZE=3", "a@x.org"),
         (b"SOMETHING", None),
     ],
 )

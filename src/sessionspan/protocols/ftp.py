@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
+from sessionspan.events import AuthEnd, AuthFailure, AuthSuccess, Command, Event
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.sasl import NAME_LIMIT
 
@@ -213,6 +213,7 @@ class FTPObserver:
         self._greeted = False
         self._lost = False
         self._user: str | None = None  # whom USER has named
+        self._logged_in = False
         self._commands = 0
 
     # The doors.
@@ -330,6 +331,7 @@ class FTPObserver:
         # 230, and RFC 2228 5: 232 where the security exchange was proof enough. 202, 331, 332: to be continued.
         if reply.code in (230, 232):
             self._events.append(AuthSuccess(identity=self._user, user_name=self._user))
+            self._logged_in = True
         elif reply.status in ("4xx", "5xx"):
             error = _ERRORS.get(reply.code, "_OTHER")
             self._events.append(AuthFailure(user_name=self._user, error_type=error))
@@ -343,7 +345,9 @@ class FTPObserver:
         self._inbox.clear()
 
     def _accepted_rein(self) -> None:
-        self._user = None
+        if self._logged_in:
+            self._events.append(AuthEnd())  # RFC 959 4.1.1: all account information is flushed
+        self._user, self._logged_in = None, False
 
     def _accepted_abor(self) -> None:
         # The transfer has had its 426 before this, or was not to have one (225).

@@ -60,7 +60,7 @@ class Exchange:
         self.names = Names()
         self._read = _READERS.get(mechanism or "")
         self._asks_for_password = False
-        if initial is not None:
+        if initial is not None and initial.strip() != b"=":  # RFC 4954 4: an empty one, which says nothing
             self.response(initial)
 
     def challenge(self, text: bytes) -> None:
@@ -76,8 +76,6 @@ class Exchange:
         data = _decoded(line)
         if data:
             self.names = read(data)
-        elif not line.strip(b"= \r\n"):
-            self._read = read  # an empty initial response; the next one may say more
 
 
 def _decoded(line: bytes) -> bytes | None:
@@ -88,6 +86,9 @@ def _decoded(line: bytes) -> bytes | None:
 
 
 def _name(data: bytes) -> str | None:
+    # No name holds control characters; what does is a response to another mechanism, with its secret in it.
+    if any(byte < 0x20 or byte == 0x7F for byte in data):
+        return None
     return data.decode("utf-8", "backslashreplace")[:NAME_LIMIT] or None
 
 
@@ -111,10 +112,18 @@ def _cram_md5(data: bytes) -> Names:
 
 
 def _xoauth2(data: bytes) -> Names:
+    if not data.endswith(b"\x01\x01"):
+        return Names()
     for field in data.split(b"\x01"):
         if field.startswith(b"user="):
             return _whole(field[5:])
     return Names()
+
+
+def _oauthbearer(data: bytes) -> Names:
+    # RFC 7628 3.1: a GS2 header, then fields, each with a ^A behind it, and one more
+    header, separator, _ = data.partition(b"\x01")
+    return _gs2(header) if separator and data.endswith(b"\x01\x01") and header.endswith(b",") else Names()
 
 
 def _gs2(data: bytes) -> Names:
@@ -135,7 +144,7 @@ _READERS: Final[dict[str, Callable[[bytes], Names]]] = {
     "LOGIN": _whole,
     "CRAM-MD5": _cram_md5,
     "XOAUTH2": _xoauth2,
-    "OAUTHBEARER": _gs2,
+    "OAUTHBEARER": _oauthbearer,
     "SCRAM-SHA-1": _gs2,
     "SCRAM-SHA-1-PLUS": _gs2,
     "SCRAM-SHA-256": _gs2,

@@ -41,11 +41,10 @@ _BY_CODE: Final = {
 
 
 def succeeded(command: Pending, who: Callable[[], str | None] | None) -> AuthSuccess:
-    """The login was accepted; *who* is asked when its mechanism does not show the user."""
+    """The login was accepted, of whom the server or, when it does not say, the exchange says."""
     names = _names(command)
-    identity = names.acts_as
-    if identity is None and who is not None:
-        identity = who()
+    # The library first: not every server looks at the authorization identity that a client asks for.
+    identity = (who() if who is not None else None) or names.acts_as
     return AuthSuccess(identity=identity, mechanism=mechanism_name(command.argument), user_name=names.user)
 
 

@@ -45,7 +45,9 @@ _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 TEXT_LIMIT: Final = 512  # characters of an address or a host name that are kept
 
 # RFC 5321 4.1.2: a path in brackets, whose quoted local part may hold a bracket; people leave them out.
-_PATH: Final = re.compile(rb'\s*(?:FROM|TO)\s*:\s*(?:<((?:"(?:[^"\\]|\\.)*"|[^>"])*)>|([^<\s]\S*))', re.IGNORECASE)
+_PATH: Final = re.compile(
+    rb'\s*(?:FROM|TO)\s*:\s*(?:<((?:"(?:[^"\\]|\\.)*"|[^>"\s])*)(?:>|\s|$)|([^<\s]\S*))', re.IGNORECASE
+)
 
 
 @dataclass(slots=True)
@@ -77,9 +79,14 @@ def parse(line: bytes) -> tuple[str, bytes]:
 _ENVELOPES: Final = frozenset(("EHLO", "EXPN", "HELO", "LHLO", "MAIL", "RCPT", "SAML", "SEND", "SOML", "VRFY"))
 
 
+# Commands that carry a credential (RFC 4468: a URLAUTH) or somebody's identity, and unknown ones, whose reply
+# may quote them.
+_SECRET: Final = frozenset(("AUTH", "BURL", "XCLIENT", "XFORWARD", OTHER))
+
+
 def texts(command: Pending, reply: Reply) -> dict[str, str]:
     """What of *command* and its *reply* may be shown where people asked for that; of a login, nothing."""
-    if command.verb in ("AUTH", OTHER):  # the reply to an unknown verb may quote it
+    if command.verb in _SECRET:
         return {}
     found = {"reply_text": reply.text} if reply.text else {}
     if command.argument:

@@ -12,7 +12,7 @@ from sessionspan.protocols.smtp.commands import Pending, path
 from sessionspan.protocols.smtp.replies import Reply
 
 RECIPIENTS: Final = 1000  # of one message that are kept by name
-REJECTIONS: Final = 100  # events for the recipients of one refused message
+SHOWN: Final = 100  # of them in one event, and events for the recipients of one refused message
 
 
 @dataclass(slots=True)
@@ -20,8 +20,8 @@ class _Transaction:
     """From an accepted MAIL to the reply that ends it."""
 
     sequence: int
-    sender: str
-    recipients: list[str] = field(default_factory=list)
+    sender: str | None  # None when the path was not understood; the null sender is ""
+    recipients: list[str | None] = field(default_factory=list)
     recipient_count: int = 0
     size: int = 0  # bytes of the BDAT chunks so far
     spool_id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -58,7 +58,7 @@ class Mail:
         """MAIL was answered."""
         sender = path(command.argument)
         if reply.accepts:
-            self._transaction = _Transaction(command.transaction or 0, sender or "")
+            self._transaction = _Transaction(command.transaction or 0, sender)
         elif reply.refuses:
             self.reject(reply, command, command.verb, sender=sender)
 
@@ -70,7 +70,7 @@ class Mail:
         elif reply.accepts and self._transaction is not None:
             self._transaction.recipient_count += 1
             if len(self._transaction.recipients) < RECIPIENTS:
-                self._transaction.recipients.append(recipient or "")
+                self._transaction.recipients.append(recipient)
 
     def add_chunk(self, size: int) -> int:
         """A BDAT chunk of *size* bytes was taken; return the size of the message so far."""
@@ -94,7 +94,7 @@ class Mail:
         elif reply.accepts:
             self._receive(transaction, command, reply, what, transaction.recipients, transaction.recipient_count)
         elif reply.refuses:
-            for recipient in transaction.recipients[:REJECTIONS] or (None,):
+            for recipient in transaction.recipients[:SHOWN] or (None,):
                 self.reject(reply, command, what, recipient=recipient)
         self._transaction = None
         return True
@@ -148,14 +148,14 @@ class Mail:
         command: Pending,
         reply: Reply,
         what: str,
-        recipients: Sequence[str],
+        recipients: Sequence[str | None],
         count: int,
     ) -> None:
         self._say(
             MailReception(
                 spool_id=transaction.spool_id,
                 sender=transaction.sender,
-                recipients=tuple(recipients),
+                recipients=tuple(name for name in recipients[:SHOWN] if name is not None),
                 recipient_count=count,
                 size=command.size,
                 reception_protocol=self.protocol,

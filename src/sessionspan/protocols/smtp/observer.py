@@ -75,7 +75,7 @@ class SMTPObserver:
         who: Callable[[], str | None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*who* is asked for the user of a login whose mechanism shows none; *clock* counts seconds."""
+        """*who* says whom the server has accepted, where it tells that; *clock* counts seconds."""
         self.end_reason: str | None = None
         self._lockstep = lockstep
         self._who = who
@@ -114,7 +114,8 @@ class SMTPObserver:
     def finish(self) -> Sequence[Event]:
         """The connection is over: return the events of what was left open."""
         while self._pending:
-            self._gets_no_reply()
+            # A client that goes while it logs in has not failed to.
+            self._gets_no_reply(at_end=True)
         self._mode = _Mode.LOST
         self._inbox.clear()
         return self._said()
@@ -122,6 +123,8 @@ class SMTPObserver:
     @property
     def unfinished(self) -> bool:
         """Whether a command, a login or a mail transaction is under way."""
+        if self._pending and self._pending[0].answered_for:
+            return False  # LMTP: a message that was answered, for the first of its recipients at least
         return bool(self._pending) or self._mail.under_way
 
     def _say(self, event: Event) -> None:
@@ -257,11 +260,11 @@ class SMTPObserver:
                 self._pending.pop(0)
                 self._done(command, reply)
 
-    def _gets_no_reply(self) -> None:
+    def _gets_no_reply(self, at_end: bool = False) -> None:
         """The first pending command gets no reply, or no further one."""
         command = self._pending.pop(0)
         self._mail.no_more_replies(command)
-        if command.verb == "AUTH":
+        if command.verb == "AUTH" and not at_end:
             self._say(auth.failed(command, UNANSWERED))
         self._done(command, command.last)
         if self._mode is not _Mode.LOST:
@@ -349,7 +352,10 @@ class SMTPObserver:
             if self._lockstep:
                 self._mode = _Mode.LINES
             command.size = self._content.size
-            return self._mail.message(command, reply)
+            if self._mail.message(command, reply):
+                return True
+            self._pause(command)  # LMTP: more replies may come, or none (aiosmtpd #517)
+            return False
         if reply.code == 354:
             command.in_content = True
             self._content = Content()
