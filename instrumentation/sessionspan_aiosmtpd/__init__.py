@@ -83,7 +83,7 @@ def _serves(smtp: Any) -> Session | None:
         if session is not None:
             session.start()
     smtp._sessionspan_serves = True
-    if session is not None and (session.listened_to or not session.started):
+    if session is not None and session.listened_to:
         observer = SMTPObserver(lmtp=session.protocol == "LMTP", lockstep=True, who=lambda: _login_of(smtp))
         tap_streams(smtp._reader, smtp._writer, Wire(session, observer))
     return session
