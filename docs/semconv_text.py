@@ -135,10 +135,16 @@ ATTRIBUTES: dict[str, Text] = {
     "sessionspan.command.failed.count": Text("Commands that were refused.", "int", (2,)),
     "sessionspan.reply.code": Text("The reply code of SMTP or LMTP (RFC 5321 4.2).", "int", (250, 535)),
     "sessionspan.reply.status": Text(
-        "The class of the reply; `none` when there was none.", values=("2xx", "3xx", "4xx", "5xx", "none")
+        "The class of the reply, or the word that it begins with; `none` when there was none.",
+        values=("2xx", "3xx", "4xx", "5xx", "ok", "err", "none"),
     ),
     "sessionspan.reply.enhanced_status": Text(
         "The enhanced status code (RFC 3463) at the start of the reply's text.", examples=("2.1.5", "5.7.8")
+    ),
+    "sessionspan.reply.response_code": Text(
+        "The response code in brackets at the start of the reply's text (POP3: RFC 2449).",
+        examples=("AUTH", "SYS/TEMP", "_OTHER"),
+        note="From a closed set; anything else is `_OTHER`.",
     ),
     "sessionspan.reply.text": Text(
         "The text of the reply behind its codes, at most 512 bytes.", examples=("no such user",)

@@ -191,6 +191,7 @@ class Command(Event):
         "sessionspan.command.name",
         "sessionspan.reply.code",
         "sessionspan.reply.enhanced_status",
+        "sessionspan.reply.response_code",
         "sessionspan.command.duration",
     )
     seed_names = ("command_sent", "command_response")
@@ -202,6 +203,7 @@ class Command(Event):
     reply_code: int | None = attribute("sessionspan.reply.code")
     reply_status: str = attribute("sessionspan.reply.status", default="none")
     reply_enhanced_status: str | None = attribute("sessionspan.reply.enhanced_status")  # RFC 3463
+    reply_response_code: str | None = attribute("sessionspan.reply.response_code")  # RFC 2449, else _OTHER
     reply_text: str | None = attribute("sessionspan.reply.text", Privacy.CONTENT)
     transaction: int | None = attribute("sessionspan.mail.transaction.sequence")
     # What the client calls itself (EHLO, HELO, LHLO).

@@ -1,0 +1,493 @@
+"""Watches one POP3 connection (RFC 1939, 2449, 2595, 3206, 5034): bytes of both sides in, events out.
+
+How the client's next bytes are read is a mode, with one function each in `_READERS`; what a reply means
+depends on the command that it answers, with one function each in `_ANSWERED`::
+
+    GREETING --+OK--> LINES --AUTH--> HELD --+--> SASL --a line--> HELD --+OK--> LINES
+                      LINES --STLS--> HELD --+OK--> LINES
+
+A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
+answered the one before: bytes that are taken while a command is unanswered mean that it will not be answered.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, auto
+from typing import Final, NamedTuple
+
+from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
+from sessionspan.protocols.lines import Lines, pieces
+from sessionspan.protocols.sasl import NAME_LIMIT, Exchange, Names, mechanism_name
+from sessionspan.protocols.smtp.content import Content
+
+_NOTHING: Final[tuple[Event, ...]] = ()
+
+PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
+TEXT_LIMIT: Final = 512  # bytes of the text of a reply that are kept
+
+# What may stand in `sessionspan.command.name`. The text of any other verb may be a password that was sent
+# at the wrong moment, so it is never looked at again.
+VERBS: Final = frozenset(
+    [
+        "APOP",
+        "AUTH",
+        "CAPA",
+        "DELE",
+        "LANG",
+        "LAST",
+        "LIST",
+        "NOOP",
+        "PASS",
+        "QUIT",
+        "RETR",
+        "RSET",
+        "STAT",
+        "STLS",
+        "TOP",
+        "UIDL",
+        "USER",
+        "UTF8",
+    ]
+)
+OTHER: Final = "_OTHER"
+_BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
+
+# Replies of many lines, when they are +OK: always, or only where the command has no argument (a bare AUTH
+# lists the mechanisms; RFC 5034 no longer has that, servers do).
+_LONG: Final = frozenset(("CAPA", "RETR", "TOP"))
+_LONG_WHEN_BARE: Final = frozenset(("AUTH", "LANG", "LIST", "UIDL"))
+
+_NUMBERS: Final = frozenset(("DELE", "LIST", "RETR", "TOP", "UIDL"))
+_NUMBER: Final = re.compile(rb"\d{1,10}(?: +\d{1,10})?")
+
+# IANA's "POP3 Response Codes" (RFC 2449 8, 3206 4, 6856 8), and why they say that a login failed.
+RESPONSE_CODES: Final = frozenset(("AUTH", "IN-USE", "LOGIN-DELAY", "SYS/PERM", "SYS/TEMP", "UTF8"))
+_ERRORS: Final = {
+    "AUTH": "invalid_credentials",
+    "IN-USE": "temporary",
+    "LOGIN-DELAY": "rate_limited",
+    "SYS/PERM": "disabled",
+    "SYS/TEMP": "temporary",
+}
+_RESPONSE_CODE: Final = re.compile(rb"\[([^\[\]\s]{1,40})\]")
+
+
+class Reply(NamedTuple):
+    """The first line of a reply, of most the only one; ``status`` is none when the server sent something else."""
+
+    status: str  # the metric label: ok, err, none
+    response_code: str | None = None
+    raw_text: bytes = b""
+    asks: bool = False  # RFC 5034 4: `+`, the server waits for the client's response
+
+    @property
+    def accepts(self) -> bool:
+        """Whether the server did what was asked."""
+        return self.status == "ok"
+
+
+UNANSWERED: Final = Reply("none")
+_NOBODY: Final = Names()
+_STATUS: Final = {b"+OK": "ok", b"-ERR": "err"}
+
+
+def reply(line: bytes) -> Reply:
+    """The reply of which *line* is the first."""
+    word, _, text = line.partition(b" ")
+    status = _STATUS.get(word.upper(), "none")
+    if status == "none":
+        return Reply(status, None, text[:TEXT_LIMIT], asks=word == b"+")
+    return Reply(status, _response_code(text), text[:TEXT_LIMIT])
+
+
+def _response_code(text: bytes) -> str | None:
+    match = _RESPONSE_CODE.match(text)
+    if match is None:
+        return None
+    code = match[1].decode("ascii", "replace").upper()
+    while code and code not in RESPONSE_CODES:
+        code = code.rpartition("/")[0]  # RFC 2449 8: levels, of which a client knows the first ones
+    return code or OTHER
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A command that has no final reply yet; of its argument only what may be shown."""
+
+    verb: str
+    sequence: int
+    since: float | None  # when the server began to work on it; None while it waits for the client
+    busy: float = 0.0  # seconds that the server has worked on it
+    bare: bool = False  # it came without an argument
+    number: str | None = None
+    names: Names = _NOBODY  # USER, APOP
+    mechanism: str | None = None
+    exchange: Exchange | None = None  # AUTH
+    cancelled: bool = False  # AUTH: the client sent `*`
+    first: Reply = UNANSWERED  # the first line of a reply of many lines
+
+
+def parse(line: bytes) -> tuple[str, bytes]:
+    """Verb and argument of a command line; the argument of a verb outside the set is not given out."""
+    word, *rest = line.split(None, 1) or (b"",)
+    verb = _BY_BYTES.get(word.upper())
+    return (verb, rest[0].strip() if rest else b"") if verb is not None else (OTHER, b"")
+
+
+class _Mode(IntEnum):
+    """How the client's next bytes are read."""
+
+    GREETING = auto()  # the server has not spoken; in lock-step, what it takes now is a PROXY header
+    LINES = auto()
+    HELD = auto()  # the reply to a command decides how to go on
+    SASL = auto()
+    LOST = auto()  # we lost track; nothing is read any more
+
+
+class POP3Observer:
+    """Watches one POP3 connection."""
+
+    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
+    __slots__ = (
+        "_clock",
+        "_commands",
+        "_content",
+        "_deleted",
+        "_events",
+        "_inbox",
+        "_lockstep",
+        "_mode",
+        "_outbox",
+        "_pending",
+        "_refused",
+        "_user",
+        "_who",
+        "end_reason",
+    )
+
+    def __init__(
+        self,
+        *,
+        lockstep: bool = False,
+        who: Callable[[], str | None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*who* is asked whom the server has accepted by AUTH or APOP; *clock* counts seconds."""
+        self.end_reason: str | None = None
+        self._lockstep = lockstep
+        self._who = who
+        self._clock = clock
+        self._mode = _Mode.GREETING
+        self._inbox = Lines()
+        self._outbox = Lines()
+        self._content: Content | None = None  # of a reply of many lines, until it ends
+        self._pending: list[_Pending] = []
+        self._events: list[Event] = []
+        self._user: str | None = None  # whom USER has named, until PASS
+        self._refused = False  # that USER was refused, and told as a login that failed
+        self._deleted = False  # there are messages that QUIT will delete
+        self._commands = 0
+
+    # The doors.
+
+    def client_sent(self, data: bytes) -> Sequence[Event]:
+        """Take bytes of the client; return the events that they complete."""
+        for piece in pieces(data):
+            self._inbox.feed(piece)
+            self._read()
+        return self._said()
+
+    def server_sent(self, data: bytes) -> Sequence[Event]:
+        """Take bytes of the server; return the events that they complete."""
+        if self._content is not None and not self._outbox.waiting:
+            data = self._take_content(data)  # a message, which need not be copied
+        for piece in pieces(data):
+            self._outbox.feed(piece)
+            while self._read_reply():
+                self._read()  # what was held may be readable now
+        return self._said()
+
+    def finish(self) -> Sequence[Event]:
+        """The connection is over: return the events of what was left open."""
+        while self._pending:
+            self._gets_no_reply()
+        self._mode = _Mode.LOST
+        self._inbox.clear()
+        return self._said()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a command or a login is under way, or messages were to be deleted at a QUIT that never came."""
+        return bool(self._pending) or self._user is not None or self._deleted
+
+    def _said(self) -> Sequence[Event]:
+        if not self._events:
+            return _NOTHING
+        events, self._events = self._events, []
+        return events
+
+    # What the client sends, by mode. A reader returns whether it read something.
+
+    def _read(self) -> None:
+        while _READERS[self._mode](self):
+            pass
+        if self._inbox.overflowed:
+            self._mode = _Mode.LOST
+
+    def _read_greeting(self) -> bool:
+        if self._lockstep:
+            self._inbox.clear()
+        return False
+
+    def _read_held(self) -> bool:
+        if not self._lockstep:
+            return False
+        self._mode = _Mode.LINES  # taken before a reply, so there will be none
+        return True
+
+    def _read_lost(self) -> bool:
+        self._inbox.clear()
+        return False
+
+    def _read_line(self) -> bool:
+        line = self._inbox.next_line()
+        if line is None:
+            return False
+        verb, argument = parse(line)
+        if self._lockstep and self._pending:
+            if verb == OTHER and self._pending[0].exchange is not None:
+                return self._take_response(line)  # a mechanism of somebody's own, that asks without `+`
+            self._gets_no_reply()
+        if len(self._pending) >= PENDING:
+            self._mode = _Mode.LOST
+            return False
+        self._commands += 1
+        command = _Pending(verb, self._commands, self._clock(), bare=not argument)
+        begin = _BEGINS.get(verb)
+        if begin is not None:
+            begin(self, command, argument)
+        self._pending.append(command)
+        return True
+
+    def _read_sasl(self) -> bool:
+        line = self._inbox.next_line()
+        return line is not None and self._take_response(line)
+
+    def _take_response(self, line: bytes) -> bool:
+        command = self._pending[0]
+        command.since = self._clock()
+        if line.strip() == b"*":  # RFC 5034 4
+            command.cancelled = True
+        elif command.exchange is not None:
+            command.exchange.response(line)
+        self._mode = _Mode.HELD
+        return True
+
+    # What of a command is kept before it is answered.
+
+    def _begin_auth(self, command: _Pending, argument: bytes) -> None:
+        if not argument:
+            return
+        mechanism, _, initial = argument.partition(b" ")
+        command.mechanism = mechanism_name(mechanism)
+        command.exchange = Exchange(command.mechanism, initial.strip() or None)
+        self._mode = _Mode.HELD
+
+    def _begin_stls(self, command: _Pending, argument: bytes) -> None:
+        self._mode = _Mode.HELD
+
+    def _begin_user(self, command: _Pending, argument: bytes) -> None:
+        command.names = _named(argument)
+
+    def _begin_apop(self, command: _Pending, argument: bytes) -> None:
+        command.names = _named(argument.rpartition(b" ")[0])  # what follows is the digest
+        command.mechanism = "APOP"
+
+    def _begin_numbered(self, command: _Pending, argument: bytes) -> None:
+        if _NUMBER.fullmatch(argument):
+            command.number = argument.decode()
+
+    # What the server answers.
+
+    def _read_reply(self) -> bool:
+        if self._mode is _Mode.LOST:
+            self._outbox.clear()
+            return False
+        if self._content is not None:
+            data = self._outbox.take()
+            self._outbox.put_back(self._take_content(data))
+            return bool(data)
+        line = self._outbox.next_line()
+        if line is None:
+            return False
+        if self._mode is _Mode.GREETING:
+            self._mode = _Mode.LINES
+        elif self._pending:
+            self._replied(self._pending[0], reply(line))
+        return True
+
+    def _take_content(self, data: bytes) -> bytes:
+        """Take the further lines of a reply from *data*; return what follows the final dot."""
+        assert self._content is not None
+        taken = self._content.feed(data)
+        if taken is None:
+            return b""
+        self._content = None
+        command = self._pending[0]
+        self._finished(command, command.first)
+        return data[taken:]
+
+    def _replied(self, command: _Pending, reply: Reply) -> None:
+        if reply.asks and command.exchange is not None:
+            command.exchange.challenge(reply.raw_text)
+            self._pause(command)
+            self._mode = _Mode.SASL
+        elif reply.accepts and (command.verb in _LONG or (command.bare and command.verb in _LONG_WHEN_BARE)):
+            command.first = reply
+            self._content = Content()
+        else:
+            self._finished(command, reply)
+
+    def _finished(self, command: _Pending, reply: Reply) -> None:
+        """*command* has its whole reply."""
+        self._pending.pop(0)
+        if command.exchange is not None or (self._mode is _Mode.HELD and not self._pending):
+            self._mode = _Mode.LINES
+        answered = _ANSWERED.get(command.verb)
+        if answered is not None:
+            answered(self, command, reply)
+        self._done(command, reply)
+
+    def _gets_no_reply(self) -> None:
+        """The first pending command gets no reply, or no end of one."""
+        self._content = None
+        command = self._pending[0]
+        if command.verb in _LOGINS:
+            self._finished(command, UNANSWERED)
+            return
+        self._pending.pop(0)
+        if self._mode is not _Mode.LOST:
+            self._mode = _Mode.LINES
+        self._done(command, command.first)
+
+    def _done(self, command: _Pending, reply: Reply) -> None:
+        self._pause(command)
+        shows = command.verb in _SHOWN and (command.bare or command.number is not None)
+        text = reply.raw_text.decode("utf-8", "backslashreplace")
+        self._events.append(
+            Command(
+                command=command.verb,
+                sequence=command.sequence,
+                duration=None if reply is UNANSWERED else command.busy,
+                reply_status=reply.status,
+                reply_response_code=reply.response_code,
+                text=command.number,
+                envelope_text=command.names.user if command.verb == "USER" else None,
+                reply_text=(text or None) if shows else None,
+            )
+        )
+
+    def _pause(self, command: _Pending) -> None:
+        """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
+        if command.since is not None:
+            command.busy += self._clock() - command.since
+            command.since = None
+
+    # What a reply means, by command.
+
+    def _answered_user(self, command: _Pending, reply: Reply) -> None:
+        self._refused = reply.status == "err"
+        self._user = None if self._refused else command.names.user
+        if self._refused:
+            self._events.append(_failure(command, command.names, reply))
+
+    def _answered_pass(self, command: _Pending, reply: Reply) -> None:
+        user, self._user = self._user, None
+        refused, self._refused = self._refused, False
+        if reply.accepts:
+            self._events.append(AuthSuccess(identity=user, user_name=user))
+        elif not refused:  # else USER has told it, and a client that pipelines could not know
+            self._events.append(_failure(command, Names(user, user), reply))
+
+    def _answered_login(self, command: _Pending, reply: Reply) -> None:
+        if command.mechanism is None:
+            return  # AUTH that asks for the list
+        names = command.exchange.names if command.exchange is not None else command.names
+        if not reply.accepts:
+            self._events.append(_failure(command, names, reply))
+            return
+        self._user = None
+        # The library first: not every server looks at the authorization identity that a client asks for.
+        identity = (self._who() if self._who is not None else None) or names.acts_as
+        success = AuthSuccess(identity=identity, mechanism=command.mechanism, user_name=names.user)
+        self._events.append(success)
+
+    def _answered_stls(self, command: _Pending, reply: Reply) -> None:
+        if reply.accepts:
+            # RFC 2595 4: nothing is kept of what was said before, nor of what was sent too early.
+            self._user = None
+            self._refused = False
+            self._inbox.clear()
+
+    def _answered_dele(self, command: _Pending, reply: Reply) -> None:
+        self._deleted = self._deleted or reply.accepts
+
+    def _answered_rset(self, command: _Pending, reply: Reply) -> None:
+        self._deleted = self._deleted and not reply.accepts
+
+    def _answered_quit(self, command: _Pending, reply: Reply) -> None:
+        # RFC 1939 6: the server goes, even when it could not delete all of the messages.
+        if reply.status != "none":
+            self._user, self._deleted = None, False
+            self.end_reason = "quit"
+
+
+def _named(name: bytes) -> Names:
+    # No name holds control characters: what does is something else, sent at the wrong moment.
+    if any(byte < 0x20 or byte == 0x7F for byte in name):
+        return _NOBODY
+    shown = name.strip().decode("utf-8", "backslashreplace")[:NAME_LIMIT] or None
+    return Names(shown, shown)
+
+
+def _failure(command: _Pending, names: Names, reply: Reply) -> AuthFailure:
+    """A login that *reply* refused. RFC 3206 2: without a response code nobody knows why."""
+    error = "cancelled" if command.cancelled else _ERRORS.get(reply.response_code or "", "_OTHER")
+    return AuthFailure(mechanism=command.mechanism, user_name=names.user, error_type=error)
+
+
+_READERS: Final[dict[_Mode, Callable[[POP3Observer], bool]]] = {
+    _Mode.GREETING: POP3Observer._read_greeting,
+    _Mode.LINES: POP3Observer._read_line,
+    _Mode.HELD: POP3Observer._read_held,
+    _Mode.SASL: POP3Observer._read_sasl,
+    _Mode.LOST: POP3Observer._read_lost,
+}
+
+_BEGINS: Final[dict[str, Callable[[POP3Observer, _Pending, bytes], None]]] = {
+    "APOP": POP3Observer._begin_apop,
+    "AUTH": POP3Observer._begin_auth,
+    "STLS": POP3Observer._begin_stls,
+    "USER": POP3Observer._begin_user,
+    **dict.fromkeys(_NUMBERS, POP3Observer._begin_numbered),
+}
+
+_ANSWERED: Final[dict[str, Callable[[POP3Observer, _Pending, Reply], None]]] = {
+    "APOP": POP3Observer._answered_login,
+    "AUTH": POP3Observer._answered_login,
+    "DELE": POP3Observer._answered_dele,
+    "PASS": POP3Observer._answered_pass,
+    "QUIT": POP3Observer._answered_quit,
+    "RSET": POP3Observer._answered_rset,
+    "STLS": POP3Observer._answered_stls,
+    "USER": POP3Observer._answered_user,
+}
+
+_LOGINS: Final = frozenset(("APOP", "AUTH", "PASS"))
+# The text of these replies may be shown where people asked for it, unless the argument was none of POP3's: a
+# reply may quote it.
+_SHOWN: Final = VERBS - _LOGINS - {"LANG", "USER", "UTF8"}

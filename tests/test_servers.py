@@ -1,0 +1,804 @@
+"""Sessions of servers that people wrote themselves: real ones on loopback, and real clients."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import functools
+import hashlib
+import hmac
+import inspect
+import logging
+import poplib
+import smtplib
+import socket
+import socketserver
+import ssl
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.instrumentation.utils import suppress_instrumentation
+
+from sessionspan import current_session, handler_session, manual, session, settings, stream_session
+from sessionspan.servers import _OBSERVERS
+from sessionspan.testing import Recorder
+from tests import kit_servers as kit
+from tests.canary import found_in
+from tests.kit_servers import (
+    BarePOP3Handler,
+    Boom,
+    POP3Handler,
+    Server,
+    SMTPHandler,
+    Streams,
+    client_context,
+    serve_pop3,
+    server_context,
+    serving,
+    streams,
+)
+
+
+@pytest.fixture(autouse=True)
+def recorded(recorder: Recorder) -> Iterator[None]:
+    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    yield
+    manual._scope.unbind()
+
+
+def of_its_own(handler: type) -> type:
+    """A subclass to decorate, so that the kit's class stays as it is."""
+    return type(handler.__name__, (handler,), {})
+
+
+def asyncio_server(**options: Any) -> AbstractContextManager[Streams]:
+    return streams(stream_session("pop3")(serve_pop3), **options)
+
+
+def plain_server(**options: Any) -> AbstractContextManager[Streams]:
+    tasks = set()
+
+    @stream_session("pop3")
+    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(serve_pop3(reader, writer))
+        tasks.add(task)
+        # Its `Boom` is the loop's to tell, as without us.
+        task.add_done_callback(tasks.discard)
+
+    return streams(start, **options)
+
+
+def handler_server(**options: Any) -> AbstractContextManager[Server]:
+    return serving(handler_session("pop3")(of_its_own(POP3Handler)), options.get("ssl"))
+
+
+def bare_server(**options: Any) -> AbstractContextManager[Server]:
+    return serving(handler_session("pop3")(of_its_own(BarePOP3Handler)), options.get("ssl"))
+
+
+KINDS: dict[str, Callable[..., AbstractContextManager[Any]]] = {
+    "coroutine": asyncio_server,
+    "function": plain_server,
+    "stream handler": handler_server,
+    "bare handler": bare_server,
+}
+
+
+@pytest.fixture(params=KINDS)
+def serves(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Any]]:
+    return KINDS[request.param]
+
+
+def log_in(client: poplib.POP3, user: str = "alice", password: str = "secret") -> None:
+    client.user(user)
+    client.pass_(password)
+
+
+def reason(recorder: Recorder) -> tuple[object, object]:
+    attributes = recorder.wait_for_session().attributes or {}
+    return attributes["sessionspan.outcome"], attributes["sessionspan.end_reason"]
+
+
+class Raw:
+    """A client that says what it likes."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self.file = self.socket.makefile("rb")
+        self.file.readline()
+
+    def command(self, line: bytes) -> bytes:
+        self.socket.sendall(line + b"\r\n")
+        return self.file.readline()
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+    def reset(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
+
+# The story.
+
+STORY = [
+    "session.start",
+    "command USER",
+    "auth.failure invalid_credentials",
+    "command PASS",
+    "command USER",
+    "auth.success alice",
+    "command PASS",
+    "command STAT",
+    "command LIST",
+    "command RETR",
+    "command DELE",
+    "command QUIT",
+    "auth.end alice",
+    "session.end",
+]
+
+
+def pop3_story(client: poplib.POP3) -> None:
+    with pytest.raises(poplib.error_proto):
+        log_in(client, "alice", "wrong")
+    log_in(client)
+    client.stat()
+    client.list()
+    _, lines, _ = client.retr(1)
+    assert lines == [b"Subject: hi", b"", b"hello", b".stuffed"]
+    client.dele(1)
+    client.quit()
+
+
+def test_a_whole_pop3_session_is_told(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
+) -> None:
+    with serves() as server:
+        client = poplib.POP3("127.0.0.1", server.port, timeout=5)
+        port = client.sock.getsockname()[1]
+        pop3_story(client)
+        span = recorder.wait_for_session()
+    assert recorder.transcript() == STORY
+    attributes = span.attributes or {}
+    assert span.name == "POP3 session"
+    assert attributes["network.protocol.name"] == "pop3"
+    assert (attributes["client.address"], attributes["client.port"]) == ("127.0.0.1", port)
+    assert attributes["network.local.port"] == server.port
+    assert attributes["network.transport"] == "tcp"
+    assert attributes["user.name"] == "alice"
+    assert attributes["sessionspan.tls.mode"] == "none"
+    assert (attributes["sessionspan.outcome"], attributes["sessionspan.end_reason"]) == ("ok", "quit")
+    assert attributes["sessionspan.received.size"] == sum(
+        len(line) + 2
+        for line in (
+            "USER alice",
+            "PASS wrong",
+            "USER alice",
+            "PASS secret",
+            "STAT",
+            "LIST",
+            "RETR 1",
+            "DELE 1",
+            "QUIT",
+        )
+    )
+    statuses = {event["sessionspan.command.name"]: event.attributes for event in recorder.named("command")}
+    assert statuses["RETR"]["sessionspan.reply.status"] == "ok"
+    refused = [event for event in recorder.named("command") if event["sessionspan.reply.status"] == "err"]
+    assert [event["sessionspan.reply.response_code"] for event in refused] == ["AUTH"]
+    assert not server.errors
+
+
+def test_tls_is_told(serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder) -> None:
+    with serves(ssl=server_context()) as server:
+        client = poplib.POP3_SSL("127.0.0.1", server.port, timeout=5, context=client_context())
+        pop3_story(client)
+        attributes = recorder.wait_for_session().attributes or {}
+    assert recorder.transcript() == [STORY[0], "tls.established implicit", *STORY[1:]]
+    assert attributes["sessionspan.tls.mode"] == "implicit"
+    assert attributes["tls.protocol.version"] == "1.3"
+
+
+@pytest.mark.skipif(not hasattr(asyncio.StreamWriter, "start_tls"), reason="asyncio has it from Python 3.11 on")
+def test_stls_is_told_and_the_session_goes_on(recorder: Recorder) -> None:
+    with asyncio_server() as server:
+        client = poplib.POP3("127.0.0.1", server.port, timeout=5)
+        assert client._shortcmd("STLS").startswith(b"+OK")  # type: ignore[attr-defined]
+        client.sock = client_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
+        client.file = client.sock.makefile("rb")
+        pop3_story(client)
+        recorder.wait_for_session()
+    assert recorder.transcript() == [STORY[0], "command STLS", "tls.established starttls", *STORY[1:]]
+
+
+@pytest.mark.skipif(not hasattr(asyncio.StreamWriter, "start_tls"), reason="asyncio has it from Python 3.11 on")
+def test_a_handshake_that_fails_is_told_and_is_no_error_of_the_server(recorder: Recorder) -> None:
+    with asyncio_server() as server:
+        client = Raw(server.port)
+        client.command(b"STLS")
+        client.socket.sendall(b"this is no handshake\r\n")
+        assert reason(recorder) == ("ok", "tls_failed")
+        client.close()
+    assert recorder.transcript()[-2:] == ["tls.failure starttls", "session.end"]
+    assert [type(error).__mro__[1] for error in server.errors] == [OSError]  # ssl.SSLError, as without us
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_tls_that_a_handler_begins_is_told_at_the_end(closes: bool, recorder: Recorder) -> None:
+    class Encrypts(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"+OK\r\n")
+            self.request.recv(100)
+            self.request.sendall(b"+OK\r\n")
+            self.request = server_context().wrap_socket(self.request, server_side=True)
+            assert self.request.recv(100) == b"QUIT\r\n"
+
+        def finish(self) -> None:
+            if closes:
+                self.request.close()
+
+    with serving(handler_session("pop3")(Encrypts)) as server:
+        client = Raw(server.port)
+        client.command(b"STLS")
+        with client_context().wrap_socket(client.socket, server_hostname="127.0.0.1") as encrypted:
+            encrypted.sendall(b"QUIT\r\n")
+            attributes = recorder.wait_for_session().attributes or {}
+        client.file.close()
+    assert not server.errors
+    told = [] if closes else ["tls.established starttls"]  # a closed socket says nothing
+    assert recorder.transcript() == ["session.start", "command STLS", *told, "session.end"]
+    assert attributes["sessionspan.tls.mode"] == ("none" if closes else "starttls")
+
+
+def test_a_handshake_that_the_first_read_does_is_told_with_it(recorder: Recorder) -> None:
+    class Late(Server):
+        def get_request(self) -> Any:
+            request, address = socketserver.TCPServer.get_request(self)
+            lazily = {"server_side": True, "do_handshake_on_connect": False}
+            return server_context().wrap_socket(request, **lazily), address
+
+    for words in (b"", b"this is no handshake\r\n"):
+        with Late(handler_session("pop3")(of_its_own(POP3Handler))) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            raw = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+            if words:
+                raw.sendall(words)
+                raw.close()
+            else:
+                client = client_context().wrap_socket(raw, server_hostname="127.0.0.1")
+                client.sendall(b"QUIT\r\n")
+                while client.recv(100):
+                    pass
+                client.close()
+            thread.join()
+            recorder.wait_for_session()
+        if words:
+            assert recorder.transcript() == ["session.start", "tls.failure implicit", "session.end"]
+        else:
+            assert recorder.transcript()[:3] == ["session.start", "tls.established implicit", "command QUIT"]
+        recorder.clear()
+
+
+def test_pipelined_commands_meet_their_replies(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
+) -> None:
+    with serves() as server:
+        client = Raw(server.port)
+        client.socket.sendall(b"USER alice\r\nPASS secret\r\nLIST\r\nSTAT\r\nQUIT\r\n")
+        while client.file.readline():
+            pass
+        recorder.wait_for_session()
+    assert [line for line in recorder.transcript() if line.startswith(("auth", "command"))] == [
+        "command USER",
+        "auth.success alice",
+        "command PASS",
+        "command LIST",
+        "command STAT",
+        "command QUIT",
+        "auth.end alice",
+    ]
+
+
+def test_smtp_on_socketserver_is_told(recorder: Recorder) -> None:
+    with serving(handler_session("smtp")(of_its_own(SMTPHandler))) as server:
+        with smtplib.SMTP("127.0.0.1", server.port, timeout=5) as client:
+            client.sendmail("a@x.org", ["b@y.org", "c@y.org"], b"Subject: hi\r\n\r\n.dot\r\n")
+        recorder.wait_for_session()
+    assert recorder.transcript() == [
+        "session.start",
+        "command EHLO 250",
+        "command MAIL 250",
+        "command RCPT 250",
+        "command RCPT 250",
+        "mail.reception b@y.org,c@y.org",
+        "command DATA 250",
+        "command QUIT 221",
+        "session.end",
+    ]
+    assert not server.errors
+
+
+def test_a_protocol_without_an_observer_has_its_bytes_counted(recorder: Recorder) -> None:
+    @stream_session("gopher")
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"i" + await reader.read(100))
+        await writer.drain()
+        writer.close()
+
+    with streams(serve) as server, socket.create_connection(("127.0.0.1", server.port), timeout=5) as client:
+        client.sendall(b"/\r\n")
+        assert client.recv(100) == b"i/\r\n"
+        attributes = recorder.wait_for_session().attributes or {}
+    assert recorder.transcript() == ["session.start", "session.end"]
+    assert (attributes["sessionspan.received.size"], attributes["sessionspan.sent.size"]) == (3, 4)
+    assert attributes["protocol"] == "GOPHER"
+    assert attributes["sessionspan.end_reason"] == "local_close"
+
+
+@pytest.mark.parametrize("protocol", _OBSERVERS)
+def test_an_observer_of_the_table_can_be_made(protocol: str) -> None:
+    assert _OBSERVERS[protocol].load()().finish() in ((), [])
+
+
+# Why it ended.
+
+
+def test_a_client_that_goes_is_peer_eof(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
+) -> None:
+    with serves() as server:
+        client = Raw(server.port)
+        client.command(b"NOOP")
+        client.close()
+        assert reason(recorder) == ("ok", "peer_eof")
+
+
+def test_a_client_that_goes_with_deletions_under_way_has_aborted(recorder: Recorder) -> None:
+    with handler_server() as server:
+        client = Raw(server.port)
+        client.command(b"DELE 1")
+        client.close()
+        assert reason(recorder) == ("aborted", "peer_eof")
+
+
+def test_a_client_that_resets_is_peer_reset(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
+) -> None:
+    with serves() as server:
+        client = Raw(server.port)
+        client.command(b"NOOP")
+        client.reset()
+        assert reason(recorder) == ("ok", "peer_reset")
+    assert not recorder.named("session.exception")
+
+
+def test_a_client_that_is_silent_is_a_timeout_of_asyncio(recorder: Recorder) -> None:
+    with streams(stream_session("pop3")(functools.partial(serve_pop3, patience=0.1))) as server:
+        client = Raw(server.port)
+        assert reason(recorder) == ("ok", "timeout")
+        client.close()
+
+
+@pytest.mark.parametrize("catches", [True, False])
+@pytest.mark.parametrize("handler", [POP3Handler, BarePOP3Handler])
+def test_a_client_that_is_silent_is_a_timeout_of_socketserver(
+    handler: Any, catches: bool, recorder: Recorder
+) -> None:
+    class Impatient(handler):  # type: ignore[misc]
+        def handle(self) -> None:
+            self.request.settimeout(0.1)
+            with contextlib.suppress(TimeoutError) if catches else contextlib.nullcontext():
+                super().handle()
+
+    with serving(handler_session("pop3")(Impatient)) as server:
+        client = Raw(server.port)
+        assert reason(recorder) == ("ok", "timeout")
+        client.close()
+    assert len(server.errors) == (not catches)
+    assert not recorder.named("session.exception")
+
+
+def test_a_stopped_server_is_a_shutdown(recorder: Recorder) -> None:
+    with asyncio_server() as server:
+        client = Raw(server.port)
+        client.command(b"NOOP")
+    assert reason(recorder) == ("ok", "shutdown")
+    client.close()
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "stream handler", "bare handler"])
+def test_what_the_handler_raises_is_recorded_and_goes_on(kind: str, recorder: Recorder) -> None:
+    with KINDS[kind]() as server:
+        client = Raw(server.port)
+        client.command(b"BOOM")
+        assert reason(recorder) == ("error", "handler_error")
+        client.close()
+    assert recorder.transcript()[-3:] == [
+        "session.exception tests.kit_servers.Boom",
+        "command _OTHER",
+        "session.end",
+    ]
+    assert "secret" not in recorder.everything()
+    if kind != "coroutine":
+        assert [type(error) for error in server.errors] == [Boom]
+
+
+def test_a_plain_function_that_raises_ends_its_session(recorder: Recorder) -> None:
+    @stream_session("pop3")
+    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        raise Boom
+
+    with streams(start) as server:
+        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+        assert reason(recorder) == ("error", "handler_error")
+
+
+def test_an_error_of_another_connection_is_the_handlers(recorder: Recorder) -> None:
+    class Backend(POP3Handler):
+        def handle(self) -> None:
+            raise ConnectionResetError("the database has gone")
+
+    with serving(handler_session("pop3")(Backend)) as server:
+        socket.create_connection(("127.0.0.1", server.port), timeout=5).close()
+        assert reason(recorder) == ("error", "handler_error")
+
+
+# Nothing is changed for the server.
+
+
+def test_what_a_callback_returns_and_raises_is_its_own() -> None:
+    async def serve(reader: Any, writer: Any, *, fails: bool = False) -> str:
+        if fails:
+            raise Boom
+        return "served"
+
+    wrapped = stream_session("pop3")(serve)
+    assert inspect.iscoroutinefunction(wrapped)
+    assert wrapped.__name__ == "serve"
+    assert asyncio.run(wrapped(None, None)) == "served"
+
+    async def of_streams(**options: Any) -> str:
+        reader = asyncio.StreamReader()
+        return await wrapped(reader, Writer(), **options)
+
+    assert asyncio.run(of_streams()) == "served"
+    with pytest.raises(Boom):
+        asyncio.run(of_streams(fails=True))
+
+
+class Writer:
+    """A writer of somebody's own, with as little as possible."""
+
+    transport = None
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+    def write(self, data: bytes) -> None: ...
+
+    def writelines(self, data: list[bytes]) -> None: ...
+
+
+def test_the_streams_are_as_before_when_the_session_has_ended(recorder: Recorder) -> None:
+    seen: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        before = [set(vars(thing)) for thing in (reader, writer, writer.transport.get_protocol())]
+        await stream_session("pop3")(serve_pop3)(reader, writer)
+        after = [set(vars(thing)) for thing in (reader, writer, writer.transport.get_protocol())]
+        seen.append((before, after))  # type: ignore[arg-type]
+
+    with streams(serve) as server:
+        client = Raw(server.port)
+        client.command(b"QUIT")
+        client.close()
+        recorder.wait_for_session()
+    ((before, after),) = seen  # type: ignore[misc]
+    assert before == after
+
+
+@pytest.mark.parametrize("context", [None, server_context()], ids=["plain", "tls"])
+def test_the_socket_is_as_before_when_the_session_has_ended(context: Any, recorder: Recorder) -> None:
+    during: list[Any] = []
+
+    class Looks(POP3Handler):
+        def handle(self) -> None:
+            during.append((isinstance(self.request, socket.socket), type(self.request), repr(self.request)))
+            super().handle()
+
+    with serving(handler_session("pop3")(Looks), context) as server:
+        raw = socket.create_connection(("127.0.0.1", server.port), timeout=5)
+        client = client_context().wrap_socket(raw, server_hostname="127.0.0.1") if context else raw
+        client.sendall(b"QUIT\r\n")
+        while client.recv(100):
+            pass
+        client.close()
+        recorder.wait_for_session()
+    kind = ssl.SSLSocket if context else socket.socket
+    ((is_socket, type_then, shown),) = during
+    assert is_socket
+    assert type_then is not kind
+    assert shown.startswith(f"<{kind.__module__}.{kind.__qualname__} fd=")
+    ((type_after, attributes),) = server.closed
+    assert type_after is kind
+    assert not [value for value in attributes.values() if "sessionspan" in repr(type(value))]
+
+
+def test_peeking_at_the_bytes_and_a_duplicate_hear_nothing_twice(recorder: Recorder) -> None:
+    @handler_session("pop3")
+    class Peeks(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            buffer = bytearray(10)
+            self.request.sendall(b"+OK\r\n")
+            self.request.recv(100, socket.MSG_PEEK)
+            self.request.recv_into(buffer, 10, socket.MSG_PEEK)
+            count = self.request.recv_into(buffer)
+            assert bytes(buffer[:count]) == b"NOOP\r\n"
+            with self.request.dup() as duplicate:
+                duplicate.sendall(b"+OK\r\n")
+            self.request.send(memoryview(b"+OK\r\n"))
+
+    with serving(Peeks) as server:
+        client = Raw(server.port)
+        assert client.command(b"NOOP") == b"+OK\r\n"
+        client.close()
+        attributes = recorder.wait_for_session().attributes or {}
+    assert not server.errors
+    assert (attributes["sessionspan.received.size"], attributes["sessionspan.sent.size"]) == (6, 10)
+
+
+def test_a_datagram_is_no_session(recorder: Recorder) -> None:
+    @handler_session("pop3")
+    class Echo(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            data, sock = self.request
+            sock.sendto(data, self.client_address)
+
+    with socketserver.UDPServer(("127.0.0.1", 0), Echo) as server:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(5)
+            client.sendto(b"x", server.server_address)
+            server.handle_request()
+            assert client.recv(10) == b"x"
+    assert not recorder.events
+
+
+@pytest.mark.skipif(not hasattr(socketserver, "ForkingMixIn"), reason="needs fork")
+def test_a_server_that_forks_has_no_sessions(recorder: Recorder) -> None:
+    class Forking(socketserver.ForkingMixIn, socketserver.TCPServer):
+        pass
+
+    with Forking(("127.0.0.1", 0), handler_session("pop3")(of_its_own(POP3Handler))) as server:
+        near, far = socket.socketpair()
+        with near, far:
+            far.sendall(b"QUIT\r\n")
+            server.RequestHandlerClass(near, ("127.0.0.1", 1), server)
+            assert far.recv(100).startswith(b"+OK")
+    assert not recorder.events
+
+
+# Whose session it is.
+
+
+def test_the_session_is_current_in_the_handler(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noop(self: Any, argument: bytes) -> bytes:
+        found = current_session()
+        assert found is not None
+        with recorder.tracer_provider.get_tracer("mine").start_as_current_span("work"):
+            return b"+OK " + found.id.encode() + b"\r\n"
+
+    monkeypatch.setattr(kit.Maildrop, "NOOP", noop)
+    with serves() as server:
+        client = Raw(server.port)
+        answer = client.command(b"NOOP")
+        client.command(b"QUIT")
+        client.close()
+        span = recorder.wait_for_session()
+    assert answer.decode().split()[1] == (span.attributes or {})["session_id"]
+    (work,) = [other for other in recorder.spans if other.name == "work"]
+    assert work.parent is not None
+    assert span.context is not None
+    assert work.parent.span_id == span.context.span_id
+    assert trace.get_current_span().get_span_context().is_valid is False
+    assert current_session() is None
+
+
+def test_a_connection_that_has_a_session_gets_no_second_one(recorder: Recorder) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with session("POP3", peer=writer.get_extra_info("peername")):
+            await stream_session("pop3")(serve_pop3)(reader, writer)
+
+    class Twice(handler_session("pop3")(of_its_own(POP3Handler))):  # type: ignore[misc]
+        pass
+
+    for server_of in (
+        functools.partial(streams, serve),
+        functools.partial(serving, handler_session("pop3")(Twice)),
+    ):
+        with server_of() as server:
+            client = Raw(server.port)
+            client.command(b"QUIT")
+            client.close()
+            recorder.wait_for_session()
+        assert len(recorder.sessions) == 1
+        recorder.clear()
+
+
+def test_ignored_clients_and_suppressed_servers_have_no_sessions(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SESSIONSPAN_IGNORE_CLIENTS", "127.0.0.0/8")
+    settings.reload()
+    with serves() as server:
+        pop3_story(poplib.POP3("127.0.0.1", server.port, timeout=5))
+    monkeypatch.delenv("SESSIONSPAN_IGNORE_CLIENTS")
+    settings.reload()
+
+    async def suppressed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress_instrumentation():
+            await stream_session("pop3")(serve_pop3)(reader, writer)
+
+    with streams(suppressed) as server:
+        pop3_story(poplib.POP3("127.0.0.1", server.port, timeout=5))
+    assert not recorder.spans
+    assert not recorder.events
+
+
+def test_while_nobody_listens_nothing_is_tapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    manual._scope.unbind()
+    manual._scope.bind()  # the API's proxies, with nothing behind them
+    seen: list[Any] = []
+
+    @stream_session("pop3")
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.extend(set(vars(reader)) & {"read", "readuntil"})
+        assert current_session() is not None
+        await serve_pop3(reader, writer)
+
+    class Looks(POP3Handler):
+        def handle(self) -> None:
+            seen.extend({type(self.request)} - {socket.socket})
+            super().handle()
+
+    for server_of in (
+        functools.partial(streams, serve),
+        functools.partial(serving, handler_session("pop3")(Looks)),
+    ):
+        with server_of() as server:
+            pop3_story(poplib.POP3("127.0.0.1", server.port, timeout=5))
+    assert seen == []
+
+
+def test_a_method_can_be_a_callback_and_a_callback_can_make_its_coroutine(recorder: Recorder) -> None:
+    class Service:
+        @stream_session("pop3")
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await serve_pop3(reader, writer)
+
+    lazy = stream_session("pop3")(lambda reader, writer: serve_pop3(reader, writer))
+    for callback in (Service().serve, lazy):
+        with streams(callback) as server:
+            pop3_story(poplib.POP3("127.0.0.1", server.port, timeout=5))
+            recorder.wait_for_session()
+        assert recorder.transcript() == STORY
+        recorder.clear()
+
+
+def test_a_unix_socket_has_no_client_address(recorder: Recorder, tmp_path: Path) -> None:
+    path = str(tmp_path / "pop3")
+    with asyncio_server(path=path), socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(path)
+        client.sendall(b"QUIT\r\n")
+        while client.recv(100):
+            pass
+        attributes = recorder.wait_for_session().attributes or {}
+    assert attributes["network.transport"] == "unix"
+    assert attributes["network.local.address"] == path
+    assert "client.address" not in attributes
+
+
+# Many at once, and secrets.
+
+
+def test_a_hundred_sessions_at_once_mix_nothing(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
+) -> None:
+    def one(port: int, number: int) -> None:
+        client = Raw(port)
+        client.command(b"USER user%d" % number)
+        client.command(b"PASS secret")
+        for _ in range(number % 7):
+            client.command(b"STAT")
+        client.socket.sendall(b"RETR 1\r\n")
+        while client.file.readline() != b".\r\n":
+            pass
+        if number % 5:
+            client.command(b"QUIT")
+            client.close()
+        else:
+            client.reset()
+
+    with serves(backlog=200) if serves in (asyncio_server, plain_server) else serves() as server:
+        threads = [threading.Thread(target=one, args=(server.port, number)) for number in range(100)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        recorder.wait_for_sessions(100)
+    seen = set()
+    for span in recorder.sessions:
+        attributes = span.attributes or {}
+        number = int(str(attributes["username"]).removeprefix("user"))
+        seen.add(number)
+        assert attributes["sessionspan.end_reason"] == ("quit" if number % 5 else "peer_reset")
+        events = recorder.of(span)
+        assert {event["client.port"] for event in events} == {attributes["client.port"]}
+        assert {event.attributes.get("user.name", f"user{number}") for event in events} == {f"user{number}"}
+        commands = [event["sessionspan.command.name"] for event in events if event.name == "command"]
+        expected = ["USER", "PASS", *["STAT"] * (number % 7), "RETR"] + ["QUIT"] * bool(number % 5)
+        assert commands == expected
+    assert seen == set(range(100))
+
+
+CANARY = b"Can4ry-s3cret-Xyzzy"
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_credential_leaves_by_any_way_of_logging_in(
+    kind: str,
+    accepted: bool,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("SESSIONSPAN_CAPTURE", "content")
+    settings.reload()
+    right = CANARY if accepted else b"another"
+    make = kit.Maildrop.__init__
+    monkeypatch.setattr(kit.Maildrop, "__init__", lambda self, password=right: make(self, right))
+    b64 = base64.b64encode
+    cram = hmac.new(CANARY, kit.STAMP.encode(), "md5").hexdigest().encode()
+    apop = hashlib.md5(kit.STAMP.encode() + CANARY).hexdigest().encode()
+    plain = b64(b"\0alice\0" + CANARY)
+    logins = [
+        [b"USER alice", b"PASS " + CANARY],
+        [b"APOP alice " + apop],
+        [b"AUTH PLAIN " + plain],
+        [b"AUTH PLAIN", plain],
+        [b"AUTH LOGIN", b64(b"alice"), b64(CANARY)],
+        [b"AUTH LOGIN " + b64(b"alice"), b64(CANARY)],
+        [b"AUTH CRAM-MD5", b64(b"alice " + cram)],
+        [CANARY],
+        [b64(CANARY)],
+        [b"RETR " + CANARY],
+    ]
+    with KINDS[kind]() as server:
+        client = Raw(server.port)
+        for login in logins:
+            for line in login:
+                client.command(line)
+        client.command(b"QUIT")
+        client.close()
+        recorder.wait_for_session()
+    told = "auth.success alice" if accepted else "auth.failure invalid_credentials"
+    assert recorder.transcript().count(told) == 7
+    names = {event["sessionspan.auth.user.name"] for event in recorder.events if event.name in told}
+    assert names == {"alice"}
+    everything = recorder.everything().encode() + caplog.text.encode()
+    assert not found_in(everything, [CANARY, cram, apop])
