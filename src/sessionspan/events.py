@@ -10,12 +10,16 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 
 from opentelemetry._logs import SeverityNumber
 
 Value: TypeAlias = str | bool | int | float | tuple[str, ...]
 INFO, WARN, ERROR = SeverityNumber.INFO, SeverityNumber.WARN, SeverityNumber.ERROR
+
+
+REPLY_CODE: Final = "sessionspan.reply.code"
+REPLY_STATUS: Final = "sessionspan.reply.status"
 
 
 class Privacy(Enum):

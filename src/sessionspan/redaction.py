@@ -11,7 +11,7 @@ import hmac
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
-from sessionspan.events import Event, Privacy, Value, attributes_of
+from sessionspan.events import REPLY_CODE, REPLY_STATUS, Event, Privacy, Value, attributes_of
 from sessionspan.settings import CAPTURE, Settings, settings
 
 # Bytes of UTF-8. Tempo cuts span attributes at 2,048; Loki drops lines of structured metadata over 64 KiB.
@@ -174,6 +174,9 @@ def display_line(event: Event, attributes: dict[str, Value]) -> str:
     words = [event.name.removeprefix("sessionspan.")]
     for key in event.shown:
         value = attributes.get(key)
+        if value is None and key == REPLY_CODE:  # protocols without codes answer with a word
+            value = attributes.get(REPLY_STATUS)
+            value = None if value == "none" else value
         if value is None or value == ():
             continue
         if isinstance(value, tuple):

@@ -371,7 +371,7 @@ class Session:
 
     @guard
     def end(self, reason: str | None = None) -> None:
-        """End the session, because of *reason* unless a more specific cause was seen. Done once."""
+        """End the session, because of *reason* unless a cause was seen. Done once."""
         self.start()
         with _changing:
             if self._stage is not _Stage.OPEN:
@@ -382,7 +382,8 @@ class Session:
         with guard:
             if last_words is not None:
                 last_words()
-        self.cause(reason or "_OTHER")
+        if self._end_reason is None:
+            self.cause(reason or "_OTHER")
         self._end_user()
         self._close()
 

@@ -118,7 +118,7 @@ class _Write:
 
     def __call__(self, data: Any) -> None:
         self._write(data)
-        self._wire.server(data)
+        self._wire.server(bytes(data))  # of bytes no copy; a bytearray may be used again
 
 
 class _WriteLines(_Write):
@@ -128,4 +128,4 @@ class _WriteLines(_Write):
         lines = list(data)  # may be an iterator
         self._write(lines)
         for line in lines:
-            self._wire.server(line)
+            self._wire.server(bytes(line))
