@@ -136,18 +136,24 @@ ATTRIBUTES: dict[str, Text] = {
     "sessionspan.reply.code": Text("The reply code of SMTP or LMTP (RFC 5321 4.2).", "int", (250, 535)),
     "sessionspan.reply.status": Text(
         "The class of the reply, or the word that it begins with; `none` when there was none.",
-        values=("2xx", "3xx", "4xx", "5xx", "ok", "err", "none"),
+        values=("2xx", "3xx", "4xx", "5xx", "ok", "no", "bad", "bye", "err", "none"),
     ),
     "sessionspan.reply.enhanced_status": Text(
         "The enhanced status code (RFC 3463) at the start of the reply's text.", examples=("2.1.5", "5.7.8")
     ),
     "sessionspan.reply.response_code": Text(
-        "The response code in brackets at the start of the reply's text (POP3: RFC 2449).",
-        examples=("AUTH", "SYS/TEMP", "_OTHER"),
+        "The response code in brackets at the start of the reply's text (IMAP: RFC 5530; POP3: RFC 2449).",
+        examples=("AUTHENTICATIONFAILED", "SYS/TEMP", "_OTHER"),
         note="From a closed set; anything else is `_OTHER`.",
     ),
     "sessionspan.reply.text": Text(
         "The text of the reply behind its codes, at most 512 bytes.", examples=("no such user",)
+    ),
+    "sessionspan.idle.duration": Text(
+        "How long the client waited for news, in seconds.",
+        "double",
+        (1740.2,),
+        "It is not in the duration of the command IDLE.",
     ),
     "sessionspan.received.size": Text("Bytes of plaintext that this side received.", "int", (1012,)),
     "sessionspan.sent.size": Text("Bytes of plaintext that this side sent.", "int", (640,)),

@@ -13,14 +13,24 @@ from typing import Any
 
 import pytest
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
+from packaging.requirements import Requirement
 
 from sessionspan.instrumentor import Patch, SessionInstrumentor
 from sessionspan.testing import Recorder
 
+
+def is_for_this_python(name: str) -> bool:
+    """Whether the extra of the instrumentation *name* asks for its library on this Python at all."""
+    extra = name.removeprefix("sessionspan_")
+    markers = [Requirement(text).marker for text in metadata.requires("sessionspan") or ()]
+    of_extra = [marker for marker in markers if marker is not None and f'extra == "{extra}"' in str(marker)]
+    return not of_extra or any(marker.evaluate({"extra": extra}) for marker in of_extra)
+
+
 ENTRY_POINTS = {
     point.name: point
     for point in metadata.entry_points(group="opentelemetry_instrumentor")
-    if point.name.startswith("sessionspan_")
+    if point.name.startswith("sessionspan_") and is_for_this_python(point.name)
 }
 
 

@@ -207,11 +207,31 @@ class Command(Event):
     reply_code: int | None = attribute("sessionspan.reply.code")
     reply_status: str = attribute("sessionspan.reply.status", default="none")
     reply_enhanced_status: str | None = attribute("sessionspan.reply.enhanced_status")  # RFC 3463
-    reply_response_code: str | None = attribute("sessionspan.reply.response_code")  # RFC 2449, else _OTHER
+    reply_response_code: str | None = attribute("sessionspan.reply.response_code")  # RFC 5530, 2449; else _OTHER
     reply_text: str | None = attribute("sessionspan.reply.text", Privacy.CONTENT)
     transaction: int | None = attribute("sessionspan.mail.transaction.sequence")
     # What the client calls itself (EHLO, HELO, LHLO).
     peer_hostname: str | None = attribute("sessionspan.peer.hostname", Privacy.HOST)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdleStart(Event):
+    """A client waits for news (IMAP's IDLE, RFC 2177), and the server agreed."""
+
+    name = "sessionspan.idle.start"
+    vital = False
+    audit = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IdleEnd(Event):
+    """A client waits for news no longer, or has gone."""
+
+    name = "sessionspan.idle.end"
+    vital = False
+    audit = False
+    shown = ("sessionspan.idle.duration",)
+    duration: float = attribute("sessionspan.idle.duration")  # seconds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,21 @@
+"""Which lines of pymap's own IMAP log may be exported: those that do not quote what was said on the wire.
+
+At DEBUG it logs all that clients send, LOGIN and the answers of AUTHENTICATE included, and all that it answers,
+mail included. Your own handlers get all lines as before.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from sessionspan.exported_logs import LogFilter
+
+_ADMITTED: Final = frozenset(("%s +++| %s", "%s ---| %s", "%s <->| %s", "%s <->| <TLS failure: %s>"))
+
+
+def _admits(record: logging.LogRecord) -> bool:
+    return record.msg in _ADMITTED
+
+
+WIRE_LOG: Final = LogFilter("pymap.imap", _admits)

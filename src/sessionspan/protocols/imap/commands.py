@@ -1,0 +1,132 @@
+"""IMAP commands as a client sends them: the closed set of names, and what is kept of one under way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sessionspan.protocols.imap.login import Login
+from sessionspan.protocols.imap.replies import TAG_LIMIT
+from sessionspan.protocols.sasl import Exchange, mechanism_name
+
+# What may stand in `sessionspan.command.name`. Any other word may be a password that was sent at the wrong
+# moment, so it is never looked at again; nor are arguments, but for the user's name (`Login`, `Exchange`).
+VERBS: Final = frozenset(
+    [
+        "APPEND",
+        "AUTHENTICATE",
+        "CANCELUPDATE",
+        "CAPABILITY",
+        "CHECK",
+        "CLOSE",
+        "COMPARATOR",
+        "COMPRESS",
+        "CONVERSIONS",
+        "CONVERT",
+        "COPY",
+        "CREATE",
+        "DELETE",
+        "DELETEACL",
+        "ENABLE",
+        "ESEARCH",
+        "EXAMINE",
+        "EXPUNGE",
+        "FETCH",
+        "GENURLAUTH",
+        "GETACL",
+        "GETJMAPACCESS",
+        "GETMETADATA",
+        "GETQUOTA",
+        "GETQUOTAROOT",
+        "ID",
+        "IDLE",
+        "LANGUAGE",
+        "LIST",
+        "LISTRIGHTS",
+        "LOGIN",
+        "LOGOUT",
+        "LSUB",
+        "MOVE",
+        "MYRIGHTS",
+        "NAMESPACE",
+        "NOOP",
+        "NOTIFY",
+        "RENAME",
+        "REPLACE",
+        "RESETKEY",
+        "SEARCH",
+        "SELECT",
+        "SETACL",
+        "SETMETADATA",
+        "SETQUOTA",
+        "SORT",
+        "STARTTLS",
+        "STATUS",
+        "STORE",
+        "SUBSCRIBE",
+        "THREAD",
+        "UID CONVERT",
+        "UID COPY",
+        "UID EXPUNGE",
+        "UID FETCH",
+        "UID MOVE",
+        "UID REPLACE",
+        "UID SEARCH",
+        "UID SORT",
+        "UID STORE",
+        "UID THREAD",
+        "UNAUTHENTICATE",
+        "UNSELECT",
+        "UNSUBSCRIBE",
+        "URLFETCH",
+        "XLIST",
+    ]
+)
+OTHER: Final = "_OTHER"
+_BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A command that has no tagged reply yet."""
+
+    tag: bytes
+    name: str
+    sequence: int
+    since: float | None  # when the server began to work on it; None while it waits for the client
+    busy: float = 0.0  # seconds that the server has worked on it
+    read: bool = False  # to its last line
+    answered: bool = False
+    login: Login | None = None  # LOGIN
+    exchange: Exchange | None = None  # AUTHENTICATE
+    mechanism: str | None = None
+    challenged: bool = False  # AUTHENTICATE: the server has begun the exchange
+    cancelled: bool = False  # AUTHENTICATE: the client sent `*`
+    idle_since: float | None = None  # IDLE: when the server agreed; None when it is over
+
+
+def begin(line: bytes, sequence: int, now: float) -> Pending:
+    """The command whose first *line* this is."""
+    tag, _, rest = line.partition(b" ")
+    name, argument = _split(rest) if tag else (OTHER, b"")
+    command = Pending(tag[:TAG_LIMIT], name, sequence, now)
+    if name == "LOGIN":
+        command.login = Login(argument)
+    elif name == "AUTHENTICATE":
+        # RFC 4959: what follows the mechanism is a credential.
+        mechanism, _, initial = argument.strip().partition(b" ")
+        command.mechanism = mechanism_name(mechanism)
+        command.exchange = Exchange(command.mechanism, initial.strip() or None)
+        command.challenged = bool(initial)
+    return command
+
+
+def _split(text: bytes) -> tuple[str, bytes]:
+    """Name and arguments; those of a name outside the set are not given out."""
+    word, _, argument = text.strip().partition(b" ")
+    word = word.upper()
+    if word == b"UID":
+        second, _, argument = argument.lstrip().partition(b" ")
+        word = b"UID " + second.upper()
+    name = _BY_BYTES.get(word)
+    return (name, argument) if name is not None else (OTHER, b"")

@@ -1,0 +1,356 @@
+"""Watches one IMAP connection: bytes of both sides in, events out.
+
+How the client's next bytes are read is a mode, with one function each in `_READERS`. A reply finds its command
+by its tag; where the client waits for a `+`, so do we, whether the bytes are those of the wire or those that a
+server takes from its input::
+
+    GREETING --* OK--> LINES --{n}--> HELD --+--> LITERAL --n bytes--> MORE --a line--> LINES
+                       LINES --{n+}--> LITERAL
+                       LINES --AUTHENTICATE--> HELD --+--> SASL --a line--> HELD --a1 OK--> LINES
+                       LINES --IDLE--> HELD --+--> IDLE --DONE--> LINES
+                       LINES --STARTTLS--> HELD --a1 OK--> LINES
+                       LINES --COMPRESS--> HELD --a1 OK--> LOST
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from enum import IntEnum, auto
+from typing import Final
+
+from sessionspan.events import AuthEnd, AuthSuccess, Command, Event, IdleEnd, IdleStart
+from sessionspan.protocols.imap import auth, commands
+from sessionspan.protocols.imap.commands import Pending
+from sessionspan.protocols.imap.replies import CONTINUATION, UNANSWERED, UNTAGGED, Replies, Reply
+from sessionspan.protocols.imap.segments import Segments
+from sessionspan.protocols.lines import pieces
+
+_NOTHING: Final[tuple[Event, ...]] = ()
+
+PENDING: Final = 1000  # pipelined commands without a reply, beyond which the oldest is given up
+
+
+class _Mode(IntEnum):
+    """How the client's next bytes are read."""
+
+    GREETING = auto()  # the server has not spoken
+    LINES = auto()
+    HELD = auto()  # what the server says next decides how to go on
+    LITERAL = auto()
+    MORE = auto()  # the line goes on behind a literal
+    SASL = auto()
+    IDLE = auto()
+    LOST = auto()  # compressed, or we lost track; nothing is read any more
+
+
+class IMAPObserver:
+    """Watches one IMAP connection."""
+
+    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
+    __slots__ = (
+        "_bye",
+        "_bye_reason",
+        "_clock",
+        "_commands",
+        "_current",
+        "_events",
+        "_inbox",
+        "_left",
+        "_mode",
+        "_pending",
+        "_replies",
+        "end_reason",
+    )
+
+    def __init__(self, *, bye: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """*bye* is the end reason when the server says BYE: to a client ``peer_close``. *clock* counts seconds."""
+        self.end_reason: str | None = None
+        self._bye_reason = bye
+        self._clock = clock
+        self._mode = _Mode.GREETING
+        self._inbox = Segments()
+        self._replies = Replies()
+        self._pending: list[Pending] = []
+        self._current: Pending | None = None  # whose bytes the client sends
+        self._events: list[Event] = []
+        self._left = 0  # bytes of a literal that are still to come
+        self._bye: Reply | None = None
+        self._commands = 0
+
+    # The doors.
+
+    def client_sent(self, data: bytes) -> Sequence[Event]:
+        """Take bytes of the client; return the events that they complete."""
+        if self._mode is _Mode.LITERAL and not self._inbox.waiting:
+            taken = min(self._left, len(data))
+            self._take_literal(data[: min(taken, self._wanted())], taken)
+            data = data[taken:]
+        for piece in pieces(data):
+            self._inbox.feed(piece)
+            self._read()
+        return self._said()
+
+    def server_sent(self, data: bytes) -> Sequence[Event]:
+        """Take bytes of the server; return the events that they complete."""
+        if self._mode is _Mode.LOST:
+            return _NOTHING
+        for reply in self._replies.feed(data):
+            self._replied(reply)
+            self._read()  # what was held may be readable now
+        return self._said()
+
+    def finish(self) -> Sequence[Event]:
+        """The connection is over: return the events of what was left open."""
+        while self._pending:
+            # A client that goes while it logs in has not failed to.
+            self._gets_no_reply(self._pending[0], at_end=True)
+        self._lose_track()
+        return self._said()
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a command is under way, other than waiting for news (IDLE)."""
+        return any(command.idle_since is None for command in self._pending)
+
+    def _said(self) -> Sequence[Event]:
+        if not self._events:
+            return _NOTHING
+        events, self._events = self._events, []
+        return events
+
+    def _lose_track(self) -> None:
+        self._mode = _Mode.LOST
+        self._inbox.clear()
+        self._replies.clear()
+
+    # What the client sends, by mode. A reader returns whether it read something.
+
+    def _read(self) -> None:
+        while _READERS[self._mode](self):
+            pass
+        if self._inbox.overflowed:
+            self._lose_track()
+
+    def _read_nothing(self) -> bool:
+        return False
+
+    def _read_lost(self) -> bool:
+        self._inbox.clear()
+        return False
+
+    def _read_line(self) -> bool:
+        line = self._inbox.next_line()
+        if line is None:
+            return False
+        if len(self._pending) >= PENDING:
+            # A login is the last to be given up: nobody hides one behind a thousand NOOPs.
+            self._gets_no_reply(next((c for c in self._pending if c.name != "LOGIN"), self._pending[0]))
+        self._commands += 1
+        self._current = commands.begin(line, self._commands, self._clock())
+        self._pending.append(self._current)
+        self._go_on(self._current)
+        return True
+
+    def _read_more(self) -> bool:
+        line = self._inbox.next_line()
+        if line is None:
+            return False
+        assert self._current is not None
+        self._current.since = self._clock()
+        if self._current.login is not None:
+            self._current.login.line(line)
+        self._go_on(self._current)
+        return True
+
+    def _go_on(self, command: Pending) -> None:
+        """A line of *command* was read: is there more of it, and who is next?"""
+        literal = self._inbox.literal
+        if literal is not None:
+            self._left = literal.size
+            # RFC 7888 4: a command that was refused early goes on, but nobody asks for more of it.
+            held = _Mode.LINES if command.answered else _Mode.HELD
+            self._mode = held if literal.waits else _Mode.LITERAL
+            return
+        command.read = True
+        self._mode = _Mode.HELD if command.name in _HOLDS and not command.answered else _Mode.LINES
+
+    def _read_literal(self) -> bool:
+        data = self._inbox.take(self._left) if self._left else b""
+        if self._left and not data:
+            return False
+        self._take_literal(data, len(data))
+        return True
+
+    def _wanted(self) -> int:
+        """How many bytes of the literal are to be looked at."""
+        command = self._current
+        return command.login.wants if command is not None and command.login is not None else 0
+
+    def _take_literal(self, data: bytes, size: int) -> None:
+        """*size* bytes of the literal have come, of which *data* are the first."""
+        if self._current is not None and self._current.login is not None:
+            self._current.login.literal(data)
+        self._left -= size
+        if self._left == 0:
+            self._mode = _Mode.MORE
+
+    def _read_sasl(self) -> bool:
+        line = self._inbox.next_line()
+        if line is None:
+            return False
+        command = self._current
+        assert command is not None
+        command.since = self._clock()
+        if line.strip() == b"*":  # RFC 9051 6.2.2
+            command.cancelled = True
+        elif command.exchange is not None:
+            command.exchange.response(line)
+        self._mode = _Mode.HELD
+        return True
+
+    def _read_idle(self) -> bool:
+        # RFC 2177 3: DONE. Whatever else it is, the server takes it for the end, too.
+        if self._inbox.next_line() is None:
+            return False
+        assert self._current is not None
+        self._idle_ends(self._current)
+        self._mode = _Mode.LINES
+        return True
+
+    # What the server answers.
+
+    def _replied(self, reply: Reply) -> None:
+        if self._mode is _Mode.GREETING:
+            self._mode = _Mode.LINES
+            if reply.status == "preauth":
+                self._events.append(AuthSuccess())
+        if reply.tag == CONTINUATION:
+            self._asked_for_more(reply)
+        elif reply.tag == UNTAGGED:
+            self._told(reply)
+        else:
+            command = next((command for command in self._pending if command.tag == reply.tag), None)
+            if command is not None:
+                self._answered(command, reply)
+
+    def _asked_for_more(self, reply: Reply) -> None:
+        command = self._current
+        if self._mode not in (_Mode.HELD, _Mode.SASL) or command is None:
+            return
+        if not command.read:
+            self._pause(command)
+            self._mode = _Mode.LITERAL
+        elif command.exchange is not None:
+            self._pause(command)
+            command.exchange.challenge(reply.challenge)
+            command.challenged = True
+            self._mode = _Mode.SASL
+        elif command.name == "IDLE":
+            self._pause(command)
+            command.idle_since = self._clock()
+            self._events.append(IdleStart())
+            self._mode = _Mode.IDLE
+
+    def _told(self, reply: Reply) -> None:
+        """The server said something that has no tag."""
+        if reply.status == "bye":
+            self._bye = reply
+            leaves = any(command.name == "LOGOUT" for command in self._pending)
+            self.end_reason = "quit" if leaves else self._bye_reason
+        elif reply.status == "bad" and self._pending:
+            # RFC 9051 7.1.3: an error in a line in which the server found no command, maybe no tag.
+            first = self._pending[0]
+            if first.name == commands.OTHER or not first.read:
+                self._answered(first, reply)
+
+    def _answered(self, command: Pending, reply: Reply) -> None:
+        self._pending.remove(command)
+        if command is self._current:
+            if self._mode in (_Mode.HELD, _Mode.SASL, _Mode.IDLE):
+                self._mode = _Mode.LINES
+            elif self._mode in (_Mode.LITERAL, _Mode.MORE) and reply.status == "bad":
+                self._mode, self._left = _Mode.LINES, 0  # it does not know `{n+}`, and takes it for commands
+        means = _ANSWERED.get(command.name)
+        if means is not None:
+            means(self, command, reply)
+        self._done(command, reply)
+
+    def _gets_no_reply(self, command: Pending, at_end: bool = False) -> None:
+        """*command* gets no reply, unless the server's BYE was one."""
+        self._pending.remove(command)
+        reply = self._bye or UNANSWERED
+        if command.name in auth.COMMANDS and (self._bye is not None or not at_end):
+            self._events.append(auth.failed(command, reply))
+        self._done(command, reply)
+
+    def _done(self, command: Pending, reply: Reply) -> None:
+        command.answered = True
+        self._idle_ends(command)
+        self._pause(command)
+        self._events.append(
+            Command(
+                command=command.name,
+                sequence=command.sequence,
+                duration=None if reply is UNANSWERED else command.busy,
+                reply_status=reply.status,
+                reply_response_code=reply.code,
+            )
+        )
+
+    def _pause(self, command: Pending) -> None:
+        """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
+        if command.since is not None:
+            command.busy += self._clock() - command.since
+            command.since = None
+
+    def _idle_ends(self, command: Pending) -> None:
+        if command.idle_since is not None:
+            now = self._clock()
+            self._events.append(IdleEnd(duration=now - command.idle_since))
+            command.idle_since, command.since = None, now
+
+    # What a reply means, by command.
+
+    def _answered_login(self, command: Pending, reply: Reply) -> None:
+        self._events.append(auth.succeeded(command) if reply.accepts else auth.failed(command, reply))
+
+    def _answered_unauthenticate(self, command: Pending, reply: Reply) -> None:
+        if reply.accepts:
+            self._events.append(AuthEnd())  # RFC 8437 2
+
+    def _answered_starttls(self, command: Pending, reply: Reply) -> None:
+        if reply.accepts:
+            self._inbox.clear()  # RFC 9051 6.2.1: what was sent too early is not to be trusted
+
+    def _answered_compress(self, command: Pending, reply: Reply) -> None:
+        if reply.accepts:
+            self._lose_track()  # RFC 4978 3: from here on both sides speak DEFLATE
+
+    def _answered_logout(self, command: Pending, reply: Reply) -> None:
+        if reply.accepts:
+            self.end_reason = "quit"
+
+
+_READERS: Final[dict[_Mode, Callable[[IMAPObserver], bool]]] = {
+    _Mode.GREETING: IMAPObserver._read_nothing,
+    _Mode.LINES: IMAPObserver._read_line,
+    _Mode.HELD: IMAPObserver._read_nothing,
+    _Mode.LITERAL: IMAPObserver._read_literal,
+    _Mode.MORE: IMAPObserver._read_more,
+    _Mode.SASL: IMAPObserver._read_sasl,
+    _Mode.IDLE: IMAPObserver._read_idle,
+    _Mode.LOST: IMAPObserver._read_lost,
+}
+
+# After these the client waits for what the server says.
+_HOLDS: Final = frozenset(("AUTHENTICATE", "COMPRESS", "IDLE", "STARTTLS"))
+
+_ANSWERED: Final[dict[str, Callable[[IMAPObserver, Pending, Reply], None]]] = {
+    "LOGIN": IMAPObserver._answered_login,
+    "AUTHENTICATE": IMAPObserver._answered_login,
+    "UNAUTHENTICATE": IMAPObserver._answered_unauthenticate,
+    "STARTTLS": IMAPObserver._answered_starttls,
+    "COMPRESS": IMAPObserver._answered_compress,
+    "LOGOUT": IMAPObserver._answered_logout,
+}
