@@ -8,6 +8,7 @@ import contextlib
 import functools
 import hashlib
 import hmac
+import imaplib
 import inspect
 import logging
 import poplib
@@ -802,3 +803,34 @@ def test_no_credential_leaves_by_any_way_of_logging_in(
     assert names == {"alice"}
     everything = recorder.everything().encode() + caplog.text.encode()
     assert not found_in(everything, [CANARY, cram, apop])
+
+
+def test_an_imap_server_of_ones_own_is_told(recorder: Recorder) -> None:
+    @stream_session("imap")
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"* OK ready\r\n")
+        while line := await reader.readline():
+            tag, command = line.split()[:2]
+            untagged = {b"LOGOUT": b"* BYE\r\n", b"CAPABILITY": b"* CAPABILITY IMAP4rev1\r\n"}.get(command, b"")
+            writer.write(untagged + tag + b" OK done\r\n")
+            await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+
+        def speak() -> None:
+            client = imaplib.IMAP4(*server.sockets[0].getsockname())
+            client.login("alice", "secret")
+            client.logout()
+
+        async with server:
+            await asyncio.to_thread(speak)
+            await asyncio.to_thread(recorder.wait_for_session)
+
+    asyncio.run(main())
+    names = [event["sessionspan.command.name"] for event in recorder.named("command")]
+    assert names == ["CAPABILITY", "LOGIN", "LOGOUT"]
+    attributes = recorder.sessions[0].attributes or {}
+    assert (attributes["username"], attributes["sessionspan.end_reason"]) == ("alice", "quit")
+    assert "secret" not in recorder.everything()

@@ -67,6 +67,7 @@ class _Factory(NamedTuple):
 # Not in lock-step: a server of one's own may take many lines at once.
 _OBSERVERS: Final[dict[str, _Factory]] = {
     "FTP": _Factory("sessionspan.protocols.ftp", "FTPObserver"),
+    "IMAP": _Factory("sessionspan.protocols.imap", "IMAPObserver"),
     "LMTP": _Factory("sessionspan.protocols.smtp", "SMTPObserver", {"lmtp": True}),
     "POP3": _Factory("sessionspan.protocols.pop3", "POP3Observer"),
     "SMTP": _Factory("sessionspan.protocols.smtp", "SMTPObserver"),
