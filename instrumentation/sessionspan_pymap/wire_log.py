@@ -1,7 +1,8 @@
-"""Which lines of pymap's own IMAP log may be exported: those that do not quote what was said on the wire.
+"""Which lines of pymap's own wire logs may be exported: those that do not quote what was said on the wire.
 
 At DEBUG it logs all that clients send, LOGIN and the answers of AUTHENTICATE included, and all that it answers,
-mail included. Your own handlers get all lines as before.
+mail included; its ManageSieve server, whose sessions are not recorded yet, does the same. Your own handlers get
+all lines as before.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from sessionspan.exported_logs import LogFilter
 _ADMITTED: Final = frozenset(("%s +++| %s", "%s ---| %s", "%s <->| %s", "%s <->| <TLS failure: %s>"))
 
 
+_WIRE_LOGS: Final = frozenset(("pymap.imap", "pymap.sieve.manage"))
+
+
 def _admits(record: logging.LogRecord) -> bool:
-    return record.msg in _ADMITTED
+    return record.name not in _WIRE_LOGS or record.msg in _ADMITTED
 
 
-WIRE_LOG: Final = LogFilter("pymap.imap", _admits)
+WIRE_LOG: Final = LogFilter("pymap", _admits)

@@ -19,7 +19,7 @@ from sessionspan.stamping import with_dotted_names
 
 
 class LogFilter(NamedTuple):
-    """Which records of one logger may be exported."""
+    """Which records of one logger, and of those below it, may be exported."""
 
     logger: str
     admits: Callable[[logging.LogRecord], bool]
@@ -53,7 +53,11 @@ def remove(log_filter: LogFilter) -> None:
 
 def _admits(record: logging.LogRecord) -> bool:
     # A filter that fails admits nothing: better a line too few than a password too many.
-    return all(guard(asked.admits)(record) for asked in _filters if asked.logger == record.name)
+    return all(guard(asked.admits)(record) for asked in _filters if _is_below(record.name, asked.logger))
+
+
+def _is_below(name: str, logger: str) -> bool:
+    return name == logger or name.startswith(f"{logger}.")
 
 
 @guard
