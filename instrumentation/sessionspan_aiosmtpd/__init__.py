@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from sessionspan.addresses import UNKNOWN, Address, address_of
+from sessionspan.addresses import UNKNOWN, Address, address_of, transport_of
 from sessionspan.events import TLSFailure
 from sessionspan.instrumentor import Patch, SessionInstrumentor
 from sessionspan.opening import is_ignored, open_session
@@ -54,7 +54,7 @@ def _open(smtp: Any, transport: Any) -> Session | None:
     session = open_session(
         _scope,
         "LMTP" if hasattr(smtp, "smtp_LHLO") else "SMTP",
-        transport="unix" if peer.port is None and local.host is not None and local.port is None else "tcp",
+        transport=transport_of(peer, local),
         peer=peer,
         local=local,
         behind_proxy=smtp._proxy_timeout is not None,

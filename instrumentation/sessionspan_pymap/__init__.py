@@ -10,7 +10,7 @@ import asyncio
 import weakref
 from typing import Any, Final
 
-from sessionspan.addresses import Address, address_of
+from sessionspan.addresses import Address, address_of, transport_of
 from sessionspan.events import TLSFailure
 from sessionspan.instrumentor import Patch, SessionInstrumentor
 from sessionspan.opening import is_ignored, open_session
@@ -54,7 +54,7 @@ def _open(writer: Any, behind_proxy: bool) -> Session | None:
     return open_session(
         _scope,
         "IMAP",
-        transport="unix" if peer.port is None and local.host is not None and local.port is None else "tcp",
+        transport=transport_of(peer, local),
         peer=peer,
         local=local,
         behind_proxy=behind_proxy,

@@ -50,3 +50,8 @@ def address_of(name: Any) -> Address:
     if isinstance(name, tuple) and len(name) >= 2 and isinstance(name[0], str) and isinstance(name[1], int):
         return Address(_normal(name[0]), name[1])
     return UNKNOWN
+
+
+def transport_of(peer: Address, local: Address) -> str:
+    """``network.transport`` of a connection between these ends: a unix socket has a path and no ports."""
+    return "unix" if peer.port is None and local.host is not None and local.port is None else "tcp"

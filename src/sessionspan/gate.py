@@ -37,11 +37,9 @@ class Gate:
         "_settings",
         "_span",
         "_tally",
-        "failed",
     )
 
     def __init__(self, scope: Scope, kind: Kind, facts: Facts, tally: Tally, span: Span, context: Context) -> None:
-        self.failed = False  # whether the application's own code raised
         self._kind = kind
         self._facts = facts
         self._tally = tally
@@ -116,10 +114,11 @@ class Gate:
         assert self._logger is not None
         attributes = dict(self._facts.identity)
         attributes.update(policy().logs.redact(event))
+        failed = type(event) is SessionEnd and names.ERROR_TYPE in attributes
         self._logger.emit(
             timestamp=timestamp,  # the SDK does not default it
             context=self._context,
-            severity_number=SeverityNumber.ERROR if self.failed and type(event) is SessionEnd else event.severity,
+            severity_number=SeverityNumber.ERROR if failed else event.severity,
             body=display_line(event, attributes),
             attributes=attributes,
             event_name=event.name,

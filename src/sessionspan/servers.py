@@ -21,7 +21,7 @@ from weakref import WeakKeyDictionary
 
 from opentelemetry.context import attach, detach
 
-from sessionspan.addresses import UNKNOWN, Address, address_of
+from sessionspan.addresses import UNKNOWN, Address, address_of, transport_of
 from sessionspan.events import Event, TLSFailure
 from sessionspan.guard import guard
 from sessionspan.manual import _scope, _set_up
@@ -295,8 +295,7 @@ def _open(protocol: _Protocol, peer: Address, local: Address) -> tuple[Session, 
         return None  # the library under it has made one
     if not _scope.bound:
         _set_up()
-    of_unix = peer.port is None and local.host is not None and local.port is None
-    session = open_session(_scope, protocol.name, transport="unix" if of_unix else "tcp", peer=peer, local=local)
+    session = open_session(_scope, protocol.name, transport=transport_of(peer, local), peer=peer, local=local)
     return (session, protocol.observer()) if session is not None else None
 
 

@@ -280,9 +280,6 @@ class Session:
         """The application's own code raised *error* inside the session."""
         self._error_type = type_name(error)
         self._raised = True
-        self.start()
-        if self._gate is not None:
-            self._gate.failed = True
         self.record(SessionException(exception_type=self._error_type))
 
     def count_bytes(self, *, from_client: int = 0, from_server: int = 0) -> None:
@@ -427,7 +424,7 @@ class Session:
         self.record(SessionEnd(facts=self._facts.without_twins()))
         self._stage = _Stage.ENDED
         live.remove(self)
-        if self._gate.failed:
+        if self._error_type is not None:
             # Fixed text: an exception's own may hold what the peer sent.
             self._span.set_status(StatusCode.ERROR, "the application raised inside the session")
         self._gate.close()

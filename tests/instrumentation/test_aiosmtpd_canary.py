@@ -13,34 +13,16 @@ from aiosmtpd.smtp import AuthResult
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
-from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 
 from sessionspan import settings
 from sessionspan.testing import Recorder
 from sessionspan_aiosmtpd import AiosmtpdInstrumentor
 from tests.canary import found_in
+from tests.exported import Exported
 from tests.instrumentation.kit_aiosmtpd import Client, Handler, serving
 
 SECRET = b"CanaryPassw0rd-7f3a/?=x"
 B64 = base64.b64encode
-
-
-class Exported(LogRecordProcessor):
-    """Keeps every log record, events and stdlib lines, as an exporter would get it."""
-
-    def __init__(self) -> None:
-        self.records: list[ReadableLogRecord] = []
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        assert log_record.resource is not None
-        self.records.append(
-            ReadableLogRecord(log_record.log_record, log_record.resource, log_record.instrumentation_scope)
-        )
-
-    def shutdown(self) -> None: ...
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True
 
 
 @pytest.fixture

@@ -22,7 +22,6 @@ import trustme
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
-from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.trace import SpanKind, StatusCode
 
 from sessionspan import current_session
@@ -31,6 +30,7 @@ from sessionspan.testing import Recorder
 from sessionspan_pyftpdlib import PyftpdlibInstrumentor
 from sessionspan_pyftpdlib.wire_log import WIRE_LOG
 from tests.canary import found_in
+from tests.exported import Exported
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # asyncore, before Python 3.12
@@ -599,24 +599,6 @@ def test_a_server_with_a_process_per_connection_is_not_recorded(recorder: Record
 
 
 # No credential leaves.
-
-
-class Exported(LogRecordProcessor):
-    """Keeps every log record, events and stdlib lines, as an exporter would get it."""
-
-    def __init__(self) -> None:
-        self.records: list[ReadableLogRecord] = []
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        assert log_record.resource is not None
-        self.records.append(
-            ReadableLogRecord(log_record.log_record, log_record.resource, log_record.instrumentation_scope)
-        )
-
-    def shutdown(self) -> None: ...
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True
 
 
 @pytest.fixture(params=[logging.DEBUG, logging.INFO], ids=["debug", "info"])

@@ -21,7 +21,6 @@ import trustme
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
-from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.trace import SpanKind, StatusCode
 from proxyprotocol.reader import ProxyProtocolReader
 from proxyprotocol.version import ProxyProtocolVersion
@@ -35,6 +34,7 @@ from sessionspan.guard import guard
 from sessionspan.testing import Recorder
 from sessionspan_pymap import PymapInstrumentor
 from tests.canary import found_in
+from tests.exported import Exported
 
 AUTHORITY = trustme.CA()
 SECRET = b"CanaryPassw0rd-7f3a/?=x"
@@ -552,24 +552,6 @@ def test_an_evil_client_is_one_session(recorder: Recorder, evil: bytes, goes: st
 
 
 # No credential leaves.
-
-
-class Exported(LogRecordProcessor):
-    """Keeps every log record, events and stdlib lines, as an exporter would get it."""
-
-    def __init__(self) -> None:
-        self.records: list[ReadableLogRecord] = []
-
-    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        assert log_record.resource is not None
-        self.records.append(
-            ReadableLogRecord(log_record.log_record, log_record.resource, log_record.instrumentation_scope)
-        )
-
-    def shutdown(self) -> None: ...
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        return True
 
 
 @pytest.fixture
