@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from sessionspan.events import AuthEnd, AuthFailure, AuthSuccess, Command, Event
 from sessionspan.protocols.ftp import OTHER, PENDING, VERBS, FTPObserver, parse
-
-Turn = tuple[str, bytes]
+from tests.protocols.dialogues import Turn, dialogue
 
 
 def watch(turns: list[Turn], *, lockstep: bool = False) -> list[Event]:
@@ -21,15 +20,6 @@ def watch(turns: list[Turn], *, lockstep: bool = False) -> list[Event]:
     for side, data in turns:
         events += observer.client_sent(data) if side == "C" else observer.server_sent(data)
     return events + observer.finish()
-
-
-def dialogue(text: str) -> list[Turn]:
-    """Turns from lines ``C: ...`` and ``S: ...``."""
-    turns = []
-    for line in text.strip().splitlines():
-        side, _, rest = line.strip().partition(": ")
-        turns.append((side, rest.encode() + b"\r\n"))
-    return turns
 
 
 def told(events: list[Event]) -> list[str]:

@@ -16,8 +16,7 @@ from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
 from sessionspan.protocols.lines import HELD_LIMIT
 from sessionspan.protocols.pop3 import OTHER, PENDING, RESPONSE_CODES, VERBS, POP3Observer, parse, reply
 from tests.canary import found_in
-
-Turn = tuple[str, bytes]
+from tests.protocols.dialogues import Turn, dialogue
 
 
 def feed(observer: POP3Observer, turns: list[Turn]) -> list[Event]:
@@ -31,15 +30,6 @@ def watch(turns: list[Turn], **options: object) -> list[Event]:
     """The events of a dialogue, with a clock that stands still."""
     observer = POP3Observer(clock=lambda: 0.0, **options)  # type: ignore[arg-type]
     return [*feed(observer, turns), *observer.finish()]
-
-
-def dialogue(text: str) -> list[Turn]:
-    """Turns from lines ``C: ...`` and ``S: ...``."""
-    turns = []
-    for line in text.strip().splitlines():
-        side, _, rest = line.strip().partition(": ")
-        turns.append((side, rest.encode() + b"\r\n"))
-    return turns
 
 
 def told(events: list[Event]) -> list[str]:

@@ -16,8 +16,7 @@ from sessionspan.protocols.lines import HELD_LIMIT
 from sessionspan.protocols.smtp import SMTPObserver
 from sessionspan.protocols.smtp.commands import path
 from sessionspan.protocols.smtp.content import Content
-
-Turn = tuple[str, bytes]
+from tests.protocols.dialogues import Turn, dialogue
 
 
 def b64(text: bytes) -> bytes:
@@ -31,15 +30,6 @@ def watch(turns: list[Turn], **options: object) -> list[Event]:
     for side, data in turns:
         events += observer.client_sent(data) if side == "C" else observer.server_sent(data)
     return [*events, *observer.finish()]
-
-
-def dialogue(text: str) -> list[Turn]:
-    """Turns from lines ``C: ...`` and ``S: ...``."""
-    turns = []
-    for line in text.strip().splitlines():
-        side, _, rest = line.strip().partition(": ")
-        turns.append((side, rest.encode() + b"\r\n"))
-    return turns
 
 
 def told(events: list[Event]) -> list[str]:
