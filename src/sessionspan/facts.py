@@ -44,6 +44,15 @@ class Facts:
         self._span: Span | None = None
         self._identity: dict[str, Value] | None = None
 
+    def start(self, found: dict[str, Value], peer: Address, local: Address, server: Address) -> None:
+        """What is known when the session starts: *found*, and the ends of its connection."""
+        if policy().identity is KEEP:
+            _address(found, names.PEER_ADDRESS, names.PEER_PORT, peer)
+        _address(found, names.LOCAL_ADDRESS, names.LOCAL_PORT, local)
+        _address(found, names.SERVER_ADDRESS, names.SERVER_PORT, server)
+        _client(found, self.client)
+        self.learn(found)
+
     def attach(self, span: Span) -> None:
         """*span* was started with these facts; later ones are set on it."""
         self._span = span
@@ -55,34 +64,21 @@ class Facts:
         if self._span is not None and facts:
             self._span.set_attributes(facts)
 
-    def learn_address(self, host_key: str, port_key: str, address: Address) -> None:
-        """Add *address* under these two keys, as far as it is known."""
-        found: dict[str, Value] = {}
-        if address.host is not None:
-            found[host_key] = clean(address.host, SPAN_TEXT)
-        if address.port is not None:
-            found[port_key] = address.port
-        self.learn(found)
-
     def learn_peer(self, host_key: str, port_key: str, address: Address) -> None:
         """Add the *address* of a machine on the other side: identity, and of no use when hashed."""
         if policy().identity is KEEP:
-            self.learn_address(host_key, port_key, address)
+            found: dict[str, Value] = {}
+            _address(found, host_key, port_key, address)
+            self.learn(found)
 
     def learn_client(self, client: Address) -> None:
         """The real client is *client*; nothing is kept of what was thought before."""
         for key in _OF_A_CLIENT:
             self.values.pop(key, None)
         self.client = client
-        if client.host is None:
-            return
-        apply, renames = policy().identity
-        shown = apply(client.host)
-        if renames is not None and shown is not None:
-            self.learn({renames(names.CLIENT_ADDRESS): shown})
-        elif shown is not None:
-            self.learn_address(names.CLIENT_ADDRESS, names.CLIENT_PORT, client)
-            self.learn({names.PLAIN_CLIENT_IP: self.values[names.CLIENT_ADDRESS]})
+        found: dict[str, Value] = {}
+        _client(found, client)
+        self.learn(found)
 
     def accept_user(self, user: str | None) -> None:
         """A login was accepted; *user* is None when the protocol does not show who it was."""
@@ -111,7 +107,10 @@ class Facts:
 
     def without_twins(self) -> dict[str, Value]:
         """The facts as our own events carry them: without the plain names, which repeat others."""
-        return {key: value for key, value in self.values.items() if key not in names.PLAIN_TWINS}
+        found = self.values.copy()
+        for key in names.PLAIN_TWINS:
+            found.pop(key, None)
+        return found
 
     def plain_names(self) -> dict[str, Value]:
         """The plain names that hold now, for log records of the application."""
@@ -130,3 +129,27 @@ class Facts:
             identity[names.AUTH_SEQUENCE] = self.auth_sequence
             self._identity = identity
         return identity
+
+
+def _address(found: dict[str, Value], host_key: str, port_key: str, address: Address) -> None:
+    """Add *address* to *found* under these two keys, as far as it is known."""
+    host, port = address
+    if host is not None:
+        found[host_key] = clean(host, SPAN_TEXT)
+    if port is not None:
+        found[port_key] = port
+
+
+def _client(found: dict[str, Value], client: Address) -> None:
+    """Add to *found* who the client is, as the class identity lets it out."""
+    if client.host is None:
+        return
+    apply, renames = policy().identity
+    shown = apply(client.host)
+    if shown is None:
+        return
+    if renames is not None:
+        found[renames(names.CLIENT_ADDRESS)] = shown
+    else:
+        _address(found, names.CLIENT_ADDRESS, names.CLIENT_PORT, client)
+        found[names.PLAIN_CLIENT_IP] = found[names.CLIENT_ADDRESS]

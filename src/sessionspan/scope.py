@@ -8,6 +8,7 @@ from opentelemetry import trace
 from opentelemetry._logs import NoOpLogger, get_logger
 from opentelemetry.trace import NoOpTracer
 
+from sessionspan.emitting import Emitter, emitter_of
 from sessionspan.metrics import Metrics
 from sessionspan.names import SCHEMA_URL
 from sessionspan.version import __version__
@@ -41,6 +42,7 @@ class Scope:
         self.tracer: Tracer | None = None
         self.logger: Logger | None = None
         self.metrics: Metrics | None = None
+        self._emitter: tuple[Logger, Emitter] | None = None
 
     @property
     def bound(self) -> bool:
@@ -57,6 +59,15 @@ class Scope:
             and not is_enabled(self.logger)
             and (self.metrics is None or not self.metrics.enabled)
         )
+
+    def emitter(self) -> Emitter | None:
+        """How an event gets to the logger; None when nobody takes it."""
+        logger: Logger | None = getattr(self.logger, "_logger", self.logger)  # behind the API's proxy
+        if logger is None or not is_enabled(logger):
+            return None
+        if self._emitter is None or self._emitter[0] is not logger:
+            self._emitter = (logger, emitter_of(logger))
+        return self._emitter[1]
 
     def bind(
         self,

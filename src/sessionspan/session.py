@@ -44,8 +44,6 @@ from sessionspan.guard import guard
 from sessionspan.metrics import Kind
 from sessionspan.redaction import policy
 from sessionspan.scope import Scope
-from sessionspan.settings import settings
-from sessionspan.tally import Tally
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -82,6 +80,9 @@ class _Stage(Enum):
     ENDED = "ended"
 
 
+_OPEN: Final = _Stage.OPEN
+
+
 class Session:
     """One connection, one span; get one from `sessionspan.session` or `current_session`."""
 
@@ -102,7 +103,6 @@ class Session:
         "_stage",
         "_started_at",
         "_started_clock",
-        "_tally",
         "context",
         "peer",
         "protocol",
@@ -134,7 +134,6 @@ class Session:
         self._stage = _Stage.NEW
         self._span: Span | None = None
         self._gate: Gate | None = None  # once it has started, and if anybody listens
-        self._tally = Tally(settings().max_events)
         self._end_reason: str | None = None
         self._error_type: str | None = None
         self._early: Event | None = None
@@ -273,7 +272,7 @@ class Session:
     @property
     def last_reply(self) -> tuple[int | None, str | None]:
         """Code and enhanced status of the last reply."""
-        return self._tally.last_reply
+        return self._gate.tally.last_reply if self._gate is not None else (None, None)
 
     @guard
     def failed(self, error: BaseException) -> None:
@@ -284,12 +283,10 @@ class Session:
 
     def count_bytes(self, *, from_client: int = 0, from_server: int = 0) -> None:
         """So many more bytes of plaintext went over the connection."""
-        if self.side is Side.SERVER:
-            self._tally.received += from_client
-            self._tally.sent += from_server
-        else:
-            self._tally.received += from_server
-            self._tally.sent += from_client
+        if self._gate is not None:
+            server = self.side is Side.SERVER
+            self._gate.tally.received += from_client if server else from_server
+            self._gate.tally.sent += from_server if server else from_client
 
     def on_end(self, last_words: Callable[[], None]) -> None:
         """Call *last_words* when the session ends, while it can still record."""
@@ -298,7 +295,9 @@ class Session:
     @property
     def listened_to(self) -> bool:
         """Whether anybody takes what this session says."""
-        return self._gate.listened_to if self._gate is not None else not self._scope.silent
+        if self._stage is _Stage.NEW:
+            return not self._scope.silent
+        return self._gate is not None and self._gate.listened_to
 
     # Its life.
 
@@ -330,7 +329,7 @@ class Session:
         facts.attach(self._span)
         self.context = set_span_in_context(self._span, set_value(_KEY, self))
         kind = Kind(self.side.value, self.network_name)
-        self._gate = Gate(self._scope, kind, facts, self._tally, self._span, self.context)
+        self._gate = Gate(self._scope, kind, facts, self._span, self.context)
         live.add(self)
         self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
         if self._early is not None:
@@ -351,20 +350,25 @@ class Session:
     @guard
     def record(self, event: Event, *, timestamp: int | None = None) -> None:
         """Say that *event* happened, now or at *timestamp* (ns). Everything on the wire passes here."""
-        self.start()
-        if self._gate is None or not self._may_speak():
+        if self._stage is not _OPEN:
+            self.start()
+            if not self._may_speak():
+                return
+        gate = self._gate
+        if gate is None:
             return
-        if type(event) is AuthEnd and not self._facts.authenticated:
+        kind = type(event)
+        if kind is AuthEnd and not self._facts.authenticated:
             return  # nobody was logged in
         if self._raised:
             event = self._without_quotes(event)
-        learns = _LEARNS.get(type(event))
+        learns = _LEARNS.get(kind)
         if learns is not None:
             learns(self, event)
-        self._gate.record(event, timestamp or time.time_ns())
-        if type(event) is AuthEnd:  # the event itself was still theirs
+        gate.record(event, timestamp or time.time_ns())
+        if kind is AuthEnd:  # the event itself was still theirs
             self._facts.end_user()
-            self._gate.user_changed()
+            gate.user_changed()
 
     @guard
     def end(self, reason: str | None = None) -> None:
@@ -376,13 +380,16 @@ class Session:
             self._stage = _Stage.ENDING
             self._ender = threading.get_ident()
         last_words, self._last_words = self._last_words, None
-        with guard:
-            if last_words is not None:
+        if last_words is not None:
+            with guard:
                 last_words()
+        if self._gate is None or self._span is None:  # nobody listened
+            self._stage = _Stage.ENDED
+            return
         if self._end_reason is None:
             self.cause(reason or "_OTHER")
         self._end_user()
-        self._close()
+        self._close(self._gate, self._span)
 
     def discard(self) -> None:
         """Forget a session that has not started: a health check, our own probe."""
@@ -414,21 +421,18 @@ class Session:
             return event
         return dataclasses.replace(event, reply_text=None)  # type: ignore[call-arg]
 
-    def _close(self) -> None:
-        if self._gate is None or self._span is None:  # nobody listened
-            self._stage = _Stage.ENDED
-            return
-        ending = self._ending_facts(self._gate)
+    def _close(self, gate: Gate, span: Span) -> None:
+        ending = self._ending_facts(gate)
         self._facts.learn(ending)
-        self._gate.ended(ending)
+        gate.ended(ending)
         self.record(SessionEnd(facts=self._facts.without_twins()))
         self._stage = _Stage.ENDED
         live.remove(self)
         if self._error_type is not None:
             # Fixed text: an exception's own may hold what the peer sent.
-            self._span.set_status(StatusCode.ERROR, "the application raised inside the session")
-        self._gate.close()
-        self._span.end()
+            span.set_status(StatusCode.ERROR, "the application raised inside the session")
+        gate.close()
+        span.end()
 
     def _starting_facts(self) -> Facts:
         found: dict[str, Value] = {
@@ -439,21 +443,15 @@ class Session:
         }
         if self.network_name is not None:
             found[names.PROTOCOL_NAME] = self.network_name
-        facts = self._facts
-        facts.learn(found)
-        local, server = self._ends
-        facts.learn_peer(names.PEER_ADDRESS, names.PEER_PORT, self.peer)
-        facts.learn_address(names.LOCAL_ADDRESS, names.LOCAL_PORT, local)
-        facts.learn_address(names.SERVER_ADDRESS, names.SERVER_PORT, server)
-        facts.learn_client(facts.client)
-        return facts
+        self._facts.start(found, self.peer, *self._ends)
+        return self._facts
 
     def _ending_facts(self, gate: Gate) -> dict[str, Value]:
         ending = gate.counts()
         if self._error_type is not None:
             ending[names.ERROR_TYPE] = self._error_type
         reason = self._end_reason or "_OTHER"
-        ending[names.OUTCOME] = outcome(self._tally, self._error_type is not None, self.unfinished, reason)
+        ending[names.OUTCOME] = outcome(gate.tally, self._error_type is not None, self.unfinished, reason)
         ending[names.END_REASON] = reason
         ending[names.DURATION] = time.monotonic() - self._started_clock
         return ending
@@ -464,7 +462,8 @@ class Session:
             self._gate.user_changed()
 
     def _end_user(self) -> None:
-        self.record(AuthEnd())
+        if self._facts.authenticated:
+            self.record(AuthEnd())
 
     # What events teach the session.
 

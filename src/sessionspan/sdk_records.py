@@ -1,0 +1,134 @@
+"""Finished log records for the SDK's logger: what passed our gate is not cleaned and copied once more.
+
+``Logger.emit`` takes a `ReadWriteLogRecord` as it is. The SDK's own constructor of it puts the attributes into
+a `BoundedAttributes`, which costs half of an emit; ours are scalars and tuples of strings, bounded in number and
+size already. Processors and exporters get what they always get: a record whose attributes are a dict of its own.
+"""
+
+from __future__ import annotations
+
+from time import time_ns
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.sdk._logs import Logger, ReadWriteLogRecord
+from opentelemetry.sdk.resources import Resource
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from sessionspan.emitting import Emitter
+    from sessionspan.events import Value
+
+ATTRIBUTES: Final = 128  # the SDK's default limit (OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT); no event has so many
+
+
+def emitter_of(logger: Any) -> Emitter | None:
+    """The emitter for *logger*; None when it is not of the kind that this module knows.
+
+    So also where the environment limits attributes further than we do: then the SDK shall do it.
+    """
+    if type(logger) is not Logger:
+        return None
+    emitter = _Emitter(logger)
+    return emitter if emitter.limits_permit else None
+
+
+class _Emitter:
+    """Emits finished records by one logger."""
+
+    __slots__ = ("_blank", "_limits", "_logger", "_resource", "_resource_of", "_scope")
+
+    def __init__(self, logger: Logger) -> None:
+        self._logger = logger
+        self._resource_of = logger.resource
+        self._resource: Resource = _HashedOnce(self._resource_of.attributes, self._resource_of.schema_url)
+        # One record made by the SDK shows what this version of it has in one.
+        made = ReadWriteLogRecord._from_api_log_record(
+            record=LogRecord(context=Context()),
+            resource=self._resource,
+            instrumentation_scope=logger._instrumentation_scope,
+            **_limits_of(logger),
+        )
+        self._scope = made.instrumentation_scope
+        self._limits = made.limits
+        self._blank = vars(made.log_record)
+
+    @property
+    def limits_permit(self) -> bool:
+        """Whether nothing of ours exceeds the limits that the SDK has been given."""
+        counts = [getattr(self._limits, name, None) for name in ("max_log_record_attributes", "max_attributes")]
+        lengths = [
+            getattr(self._limits, name, None)
+            for name in ("max_log_record_attribute_length", "max_attribute_length")
+        ]
+        return all(count is None or count >= ATTRIBUTES for count in counts) and not any(
+            length is not None for length in lengths
+        )
+
+    def emit(
+        self,
+        event_name: str,
+        timestamp: int,
+        severity: SeverityNumber,
+        body: str,
+        attributes: dict[str, Value],
+        span: Span,
+        context: Context,
+    ) -> None:
+        """See `sessionspan.emitting.Emitter`."""
+        if self._logger.resource is not self._resource_of:  # this process is a fork, another service.instance.id
+            self._resource_of = self._logger.resource
+            self._resource = _HashedOnce(self._resource_of.attributes, self._resource_of.schema_url)
+        where = span.get_span_context()
+        fields = self._blank.copy()
+        fields["timestamp"] = timestamp
+        fields["observed_timestamp"] = time_ns()
+        fields["context"] = context
+        fields["trace_id"] = where.trace_id
+        fields["span_id"] = where.span_id
+        fields["trace_flags"] = where.trace_flags
+        fields["severity_number"] = severity
+        fields["body"] = body
+        fields["attributes"] = attributes
+        fields["event_name"] = event_name
+        finished: Any = _Finished(_Record(fields), self._resource, self._scope, self._limits)
+        self._logger.emit(finished)
+
+
+class _Record(LogRecord):
+    """A log record that its processor copies cheaply: the batch processor makes a shallow copy of each."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.__dict__ = fields
+
+    def __copy__(self) -> _Record:
+        return _Record(self.__dict__.copy())
+
+
+class _Finished(ReadWriteLogRecord):
+    """A record whose attributes are clean."""
+
+    def __init__(self, record: LogRecord, resource: Resource, scope: Any, limits: Any) -> None:
+        self.log_record = record
+        self.resource = resource
+        self.instrumentation_scope = scope
+        self.limits = limits
+
+
+class _HashedOnce(Resource):
+    """A resource that is hashed once: the SDK's own writes itself as JSON, for every record that is encoded."""
+
+    _hash: int | None = None
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = super().__hash__()
+        return self._hash
+
+
+def _limits_of(logger: Any) -> dict[str, Any]:
+    """The limits that *logger* was given, where this version of the SDK keeps them there."""
+    found = getattr(logger, "_log_record_limits", None)
+    return {"limits": found} if found is not None else {}
