@@ -100,7 +100,7 @@ class Field:
 def fields_of(event: type[Event]) -> list[Field]:
     """The attributes of *event* besides the identity; none for those that repeat the span."""
     by_key: dict[str, list[tuple[str, Privacy]]] = {}
-    for name, key, privacy in attributes_of(event):
+    for name, key, privacy, _ in attributes_of(event):
         if key is not None:
             by_key.setdefault(key, []).append((name, privacy))
     return [Field(event, key, found) for key, found in by_key.items()]

@@ -99,7 +99,7 @@ def code_fields() -> dict[str, str]:
     found: dict[str, str] = {}
     for event in catalogue():
         hints = get_type_hints(event)
-        found |= {key: type_name(hints[field]) for field, key, _ in attributes_of(event) if key is not None}
+        found |= {key: type_name(hints[field]) for field, key, *_ in attributes_of(event) if key is not None}
     return found
 
 
@@ -134,10 +134,10 @@ def test_the_events_are_those_of_the_code_with_their_attributes(registry: dict[s
     assert list(defined) == [event.name for event in catalogue()]
     for event in catalogue():
         told = defined[event.name]
-        keys = {key for _, key, _ in attributes_of(event) if key is not None}
+        keys = {key for _, key, *_ in attributes_of(event) if key is not None}
         hashed = {
             generate.hashed_key(key)
-            for _, key, privacy in attributes_of(event)
+            for _, key, privacy, _ in attributes_of(event)
             if key is not None and privacy in (Privacy.IDENTITY, Privacy.ADDRESS, Privacy.HOST)
         }
         if event not in (SessionStart, SessionEnd):
@@ -174,7 +174,7 @@ def value(kind: str) -> Any:
 def filled(event: type[Event]) -> Event:
     """*event* with something in every field."""
     types = code_fields()
-    given = {field: value(types[key]) for field, key, _ in attributes_of(event) if key is not None}
+    given = {field: value(types[key]) for field, key, *_ in attributes_of(event) if key is not None}
     return event(**given)
 
 

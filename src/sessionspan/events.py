@@ -10,9 +10,12 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 from opentelemetry._logs import SeverityNumber
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
 
 Value: TypeAlias = str | bool | int | float | tuple[str, ...]
 INFO, WARN, ERROR = SeverityNumber.INFO, SeverityNumber.WARN, SeverityNumber.ERROR
@@ -41,6 +44,7 @@ class Attribute(NamedTuple):
     field: str
     key: str | None
     privacy: Privacy
+    is_text: bool  # or texts, or a map of attributes; else a number or a truth value
 
 
 def attribute(key: str | None, privacy: Privacy = Privacy.PLAIN, default: Any = None) -> Any:
@@ -48,7 +52,20 @@ def attribute(key: str | None, privacy: Privacy = Privacy.PLAIN, default: Any = 
     return dataclasses.field(default=default, metadata={"key": key, "privacy": privacy})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+_T = TypeVar("_T", bound=type)
+
+if TYPE_CHECKING:
+
+    @dataclass_transform(frozen_default=True, kw_only_default=True)
+    def _event(kind: _T) -> _T:
+        """Values that type checkers hold to be frozen."""
+
+else:
+    # At run time nothing holds them to it: that would double what it costs to make one.
+    _event = dataclass(kw_only=True, slots=True, unsafe_hash=True)
+
+
+@_event
 class Event:
     """Something that happened in a session. Subclasses are the catalogue."""
 
@@ -74,7 +91,7 @@ def attributes_of(event: type[Event]) -> tuple[Attribute, ...]:
     found = _attributes.get(event)
     if found is None:
         found = _attributes[event] = tuple(
-            Attribute(field.name, field.metadata["key"], field.metadata["privacy"])
+            Attribute(field.name, field.metadata["key"], field.metadata["privacy"], "str" in str(field.type))
             for field in dataclasses.fields(event)
             if field.metadata
         )
@@ -87,7 +104,7 @@ def catalogue() -> list[type[Event]]:
     return [event for event in Event.__subclasses__() if "__slots__" in vars(event)]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class SessionStart(Event):
     """A session began: for a server, a connection was taken (behind a proxy, once its header was read)."""
 
@@ -98,7 +115,7 @@ class SessionStart(Event):
     facts: Mapping[str, Value] | None = attribute(None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class SessionEnd(Event):
     """A session is over; all that its span says is repeated here."""
 
@@ -108,7 +125,7 @@ class SessionEnd(Event):
     facts: Mapping[str, Value] | None = attribute(None)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class SessionException(Event):
     """The application's own code raised inside the session. Its text may quote a password, and is never told."""
 
@@ -118,7 +135,7 @@ class SessionException(Event):
     exception_type: str = attribute("exception.type")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class TLSEstablished(Event):
     """A TLS handshake succeeded."""
 
@@ -137,7 +154,7 @@ class TLSEstablished(Event):
     peer_verified: bool | None = attribute("sessionspan.tls.peer.verified")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class TLSFailure(Event):
     """A TLS handshake failed."""
 
@@ -148,7 +165,7 @@ class TLSFailure(Event):
     error_type: str = attribute("error.type")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class AuthSuccess(Event):
     """The peer's credentials were accepted; from here the session acts as `identity`."""
 
@@ -161,7 +178,7 @@ class AuthSuccess(Event):
     user_name: str | None = attribute("sessionspan.auth.user.name", Privacy.IDENTITY)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class AuthFailure(Event):
     """An attempt to log in failed. The attempted name may be a mistyped password: class envelope."""
 
@@ -175,7 +192,7 @@ class AuthFailure(Event):
     error_type: str = attribute("error.type", default="_OTHER")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class AuthEnd(Event):
     """A logged-in identity ended: by logout, by another login, by STARTTLS, or with the session."""
 
@@ -184,7 +201,7 @@ class AuthEnd(Event):
     seed_names = ("login_end",)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class Command(Event):
     """A client sent a command and the server replied, or the session ended before it did."""
 
@@ -214,7 +231,7 @@ class Command(Event):
     peer_hostname: str | None = attribute("sessionspan.peer.hostname", Privacy.HOST)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class IdleStart(Event):
     """A client waits for news (IMAP's IDLE, RFC 2177), and the server agreed."""
 
@@ -223,7 +240,7 @@ class IdleStart(Event):
     audit = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class IdleEnd(Event):
     """A client waits for news no longer, or has gone."""
 
@@ -234,7 +251,7 @@ class IdleEnd(Event):
     duration: float = attribute("sessionspan.idle.duration")  # seconds
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class MailReception(Event):
     """A message was accepted. Over LMTP one event per accepted recipient (RFC 2033 4.2)."""
 
@@ -262,7 +279,7 @@ class MailReception(Event):
     sequence: int = attribute("sessionspan.command.sequence")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@_event
 class MailRejection(Event):
     """A 4xx or 5xx reply to the greeting, MAIL, RCPT, DATA, BDAT or the final dot."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-from collections.abc import Callable
-from typing import Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sessionspan.events import REPLY_CODE, REPLY_STATUS, Event, Privacy, Value, attributes_of
 from sessionspan.settings import CAPTURE, Settings, settings
@@ -68,6 +68,7 @@ DOMAIN: Final = Rule(_domain)
 HOST: Final = Rule(_host)
 
 Rules: TypeAlias = dict[Privacy, Rule]
+Shaper: TypeAlias = Callable[[Event, dict[str, Value]], None]
 
 
 class View:
@@ -76,35 +77,51 @@ class View:
     def __init__(self, rules: Rules, limit: int) -> None:
         self._rules = rules
         self._limit = limit
-        self._plans: dict[type[Event], list[tuple[str, str | None, Rule]]] = {}
+        self._shapers: dict[type[Event], Shaper] = {}
 
-    def redact(self, event: Event) -> dict[str, Value]:
-        """The attributes of *event* as the rules of this place let them out."""
-        plan = self._plans.get(type(event)) or self._plan(type(event))
-        out: dict[str, Value] = {}
-        for field, key, (apply, renames) in plan:
-            value = getattr(event, field)
-            if value is None:
-                continue
-            if key is None:
-                out.update(value)
-            elif isinstance(value, str):
-                kept = apply(value) if apply is not _keep else value
-                if kept is not None:
-                    out[renames(key) if renames is not None else key] = clean(kept, self._limit)
-            elif isinstance(value, tuple):
-                kept_entries = (apply(entry) for entry in value[:LIST])
-                entries = tuple(clean(kept, self._limit) for kept in kept_entries if kept is not None)
-                out[renames(key) if renames is not None else key] = entries
-            else:
-                out[key] = value
+    def redact(self, event: Event, out: dict[str, Value] | None = None) -> dict[str, Value]:
+        """The attributes of *event* as the rules of this place let them out; added to *out* when given."""
+        if out is None:
+            out = {}
+        shaper = self._shapers.get(type(event))
+        if shaper is None:
+            shaper = self._shapers[type(event)] = self._written_out(type(event))
+        shaper(event, out)
         return out
 
-    def _plan(self, event: type[Event]) -> list[tuple[str, str | None, Rule]]:
-        """What of *event* can come out here at all, worked out once."""
-        found = ((field, key, self._rules[privacy]) for field, key, privacy in attributes_of(event))
-        plan = self._plans[event] = [step for step in found if step[2] is not DROP]
-        return plan
+    def _written_out(self, event: type[Event]) -> Shaper:
+        """A function for *event* alone, each field with its lines: a loop over them costs three times that."""
+        known: dict[str, Any] = {"LIMIT": self._limit, "shape": self._shape}
+        lines = ["def shaper(event, out):"]
+        for field, key, privacy, is_text in attributes_of(event):
+            rule = known[f"rule_{field}"] = self._rules[privacy]
+            if rule is DROP:
+                continue
+            lines.append(f"    value = event.{field}")
+            shaped = f"shape(out, {key!r}, rule_{field}, value)" if is_text else f"out[{key!r}] = value"
+            if is_text and rule is KEEP:
+                lines.append("    if type(value) is str and value.isascii() and value.isprintable():")
+                lines.append(
+                    f"        out[{key!r}] = value if len(value) <= LIMIT else value[: LIMIT - 3] + '...'"
+                )
+                lines.append(f"    elif value is not None: {shaped}")
+            else:
+                lines.append(f"    if value is not None: {shaped}")
+        exec("\n".join([*lines, "    return None"]), known)  # as dataclasses does for __init__
+        shaper: Shaper = known["shaper"]
+        return shaper
+
+    def _shape(self, out: dict[str, Value], key: str, rule: Rule, value: Any) -> None:
+        """Add to *out* what *rule* makes of *value*, a text, a tuple of texts or a map of attributes."""
+        apply, renames = rule
+        if isinstance(value, Mapping):
+            out.update(value)
+        elif isinstance(value, tuple):
+            kept = (apply(entry) for entry in value[:LIST])
+            texts = tuple(clean(text, self._limit) for text in kept if text is not None)
+            out[renames(key) if renames is not None else key] = texts
+        elif (shown := apply(value)) is not None:
+            out[renames(key) if renames is not None else key] = clean(shown, self._limit)
 
 
 class Policy:
@@ -171,21 +188,22 @@ def policy() -> Policy:
 
 def display_line(event: Event, attributes: dict[str, Value]) -> str:
     """The body of *event*: one line for people, from what already passed the gate (*attributes*)."""
-    words = [event.name.removeprefix("sessionspan.")]
+    line = event.name[_PREFIX:]
     for key in event.shown:
         value = attributes.get(key)
-        if value is None and key == REPLY_CODE:  # protocols without codes answer with a word
-            value = attributes.get(REPLY_STATUS)
-            value = None if value == "none" else value
-        if value is None or value == ():
-            continue
-        if isinstance(value, tuple):
-            words.append(", ".join(value))
-        elif isinstance(value, float):
-            words.append(f"{value * 1000:.1f} ms" if value < 1 else f"{value:.1f} s")
-        elif key.endswith(".size"):
-            words.append(f"{value} B")
+        if type(value) is str:
+            line += f" {value}" if value else " <>"  # the null sender, RFC 5321 4.5.5
+        elif value is None:
+            # Protocols without codes answer with a word.
+            if key == REPLY_CODE and attributes.get(REPLY_STATUS, "none") != "none":
+                line += f" {attributes[REPLY_STATUS]}"
+        elif type(value) is float:
+            line += f" {value * 1000:.1f} ms" if value < 1 else f" {value:.1f} s"
+        elif type(value) is tuple:
+            line += f" {', '.join(value)}" if value else ""
         else:
-            words.append(str(value) or "<>")  # the null sender, RFC 5321 4.5.5
-    line = " ".join(words)
+            line += f" {value} B" if key.endswith(".size") else f" {value}"
     return line if len(line) <= LINE else line[: LINE - 3] + "..."
+
+
+_PREFIX: Final = len("sessionspan.")

@@ -35,6 +35,12 @@ class Lines:
         """Whether there are bytes that were not read."""
         return bool(self._buffer)
 
+    def only_line(self, data: bytes) -> bytes | None:
+        """*data* as `next_line` would give it, when nothing waits and it is one whole line: how most come."""
+        if self._buffer or self._head is not None or len(data) > LINE_LIMIT or data.find(b"\n") != len(data) - 1:
+            return None
+        return data[:-1].rstrip(b"\r") if data else None
+
     def feed(self, data: bytes) -> None:
         """Add *data*; what exceeds `HELD_LIMIT` while nobody reads is lost, and ``overflowed`` says so."""
         if len(self._buffer) + len(data) > HELD_LIMIT + LINE_LIMIT:

@@ -61,6 +61,7 @@ class Pending:
     busy: float = 0.0  # seconds that the server has worked on it
     transaction: int | None = None
     exchange: Exchange | None = None  # AUTH
+    greets: bool = False  # EHLO, HELO, LHLO: was accepted
     cancelled: bool = False  # AUTH: the client sent `*`
     in_content: bool = False  # DATA: got its 354, the next reply is that to the final dot
     size: int = 0  # DATA, BDAT: bytes of message content
@@ -84,14 +85,17 @@ _ENVELOPES: Final = frozenset(("EHLO", "EXPN", "HELO", "LHLO", "MAIL", "RCPT", "
 _SECRET: Final = frozenset(("AUTH", "BURL", "XCLIENT", "XFORWARD", OTHER))
 
 
-def texts(command: Pending, reply: Reply) -> dict[str, str]:
-    """What of *command* and its *reply* may be shown where people asked for that; of a login, nothing."""
+def texts(command: Pending, reply: Reply) -> tuple[str | None, str | None, str | None]:
+    """What may be shown where people asked for that; of a login, nothing.
+
+    The text of *command*, the same when it is one that carries an envelope, and the text of its *reply*.
+    """
     if command.verb in _SECRET:
-        return {}
-    found = {"reply_text": reply.text} if reply.text else {}
-    if command.argument:
-        found["envelope_text" if command.verb in _ENVELOPES else "text"] = text(command.argument)
-    return found
+        return None, None, None
+    said = text(command.argument) if command.argument else None
+    if command.verb in _ENVELOPES:
+        return None, said, reply.text or None
+    return said, None, reply.text or None
 
 
 def path(argument: bytes) -> str | None:

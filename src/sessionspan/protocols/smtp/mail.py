@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,7 +24,7 @@ class _Transaction:
     recipients: list[str | None] = field(default_factory=list)
     recipient_count: int = 0
     size: int = 0  # bytes of the BDAT chunks so far
-    spool_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    spool_id: str = field(default_factory=lambda: os.urandom(16).hex())
 
 
 class Mail:

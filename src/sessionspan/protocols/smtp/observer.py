@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from enum import IntEnum, auto
 from typing import Final
 
 from sessionspan.events import Command, Event
@@ -34,16 +33,14 @@ _NOTHING: Final[tuple[Event, ...]] = ()
 PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 
 
-class _Mode(IntEnum):  # an int hashes in C, and the table is asked twice for each line
-    """How the client's next bytes are read."""
-
-    GREETING = auto()  # the server has not spoken; in lock-step, what it takes now is a PROXY header
-    LINES = auto()
-    HELD = auto()  # the reply to a command decides how to go on
-    CONTENT = auto()
-    CHUNK = auto()
-    SASL = auto()
-    LOST = auto()  # we lost track; nothing is read any more
+# How the client's next bytes are read. Numbers of this module, for it is asked with each line.
+_GREETING: Final = 0  # the server has not spoken; in lock-step, what it takes now is a PROXY header
+_LINES: Final = 1
+_HELD: Final = 2  # the reply to a command decides how to go on
+_CONTENT: Final = 3
+_CHUNK: Final = 4
+_SASL: Final = 5
+_LOST: Final = 6  # we lost track; nothing is read any more
 
 
 class SMTPObserver:
@@ -80,7 +77,7 @@ class SMTPObserver:
         self._lockstep = lockstep
         self._who = who
         self._clock = clock
-        self._mode = _Mode.GREETING
+        self._mode = _GREETING
         self._inbox = Lines()
         self._replies = Replies()
         self._pending: list[Pending] = []
@@ -95,10 +92,16 @@ class SMTPObserver:
 
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client; return the events that they complete."""
-        if self._mode is _Mode.CONTENT and not self._inbox.waiting:
-            data = self._take_content(data)
-            if not data:
+        if self._mode == _CONTENT:  # then nothing waits
+            taken = self._content.feed(data)
+            if taken is None:
                 return _NOTHING
+            data = self._content_ended(data, taken)
+        elif self._mode == _LINES:
+            line = self._inbox.only_line(data)
+            if line is not None:
+                self._take_line(line)
+                return self._said() if self._events else _NOTHING
         for piece in pieces(data):
             self._inbox.feed(piece)
             self._read()
@@ -108,15 +111,16 @@ class SMTPObserver:
         """Take bytes of the server; return the events that they complete."""
         for reply in self._replies.feed(data):
             self._replied(reply)
-            self._read()  # what was held may be readable now
-        return self._said()
+            if self._inbox.waiting:
+                self._read()  # what was held may be readable now
+        return self._said() if self._events else _NOTHING
 
     def finish(self) -> Sequence[Event]:
         """The connection is over: return the events of what was left open."""
         while self._pending:
             # A client that goes while it logs in has not failed to.
             self._gets_no_reply(at_end=True)
-        self._mode = _Mode.LOST
+        self._mode = _LOST
         self._inbox.clear()
         return self._said()
 
@@ -142,7 +146,7 @@ class SMTPObserver:
         while _READERS[self._mode](self):
             pass
         if self._inbox.overflowed:
-            self._mode = _Mode.LOST
+            self._mode = _LOST
 
     def _read_greeting(self) -> bool:
         if self._lockstep:
@@ -152,7 +156,7 @@ class SMTPObserver:
     def _read_held(self) -> bool:
         if not self._lockstep:
             return False
-        self._mode = _Mode.LINES  # taken before a reply, so there will be none
+        self._mode = _LINES  # taken before a reply, so there will be none
         return True
 
     def _read_lost(self) -> bool:
@@ -161,15 +165,16 @@ class SMTPObserver:
 
     def _read_line(self) -> bool:
         line = self._inbox.next_line()
-        if line is None:
-            return False
+        return line is not None and self._take_line(line)
+
+    def _take_line(self, line: bytes) -> bool:
         verb, argument = commands.parse(line)
         if self._lockstep and self._pending:
             if verb == commands.OTHER and self._pending[0].verb == "AUTH":
                 return self._take_response(line)  # a mechanism of somebody's own, that asks without 334
             self._gets_no_reply()
         if len(self._pending) >= PENDING:
-            self._mode = _Mode.LOST
+            self._mode = _LOST
             return False
         self._commands += 1
         command = Pending(verb, argument, self._commands, self._clock())
@@ -190,7 +195,7 @@ class SMTPObserver:
             command.cancelled = True
         elif command.exchange is not None:
             command.exchange.response(line)
-        self._mode = _Mode.HELD
+        self._mode = _HELD
         return True
 
     def _read_content(self) -> bool:
@@ -201,11 +206,13 @@ class SMTPObserver:
     def _take_content(self, data: bytes) -> bytes:
         """Take content from *data*; return what follows the final dot."""
         taken = self._content.feed(data)
-        if taken is None:
-            return b""
+        return b"" if taken is None else self._content_ended(data, taken)
+
+    def _content_ended(self, data: bytes, taken: int) -> bytes:
+        """The final dot is in *data*, *taken* bytes of which were content; return the rest."""
         if self._pending:
             self._pending[0].since = self._clock()
-        self._mode = _Mode.HELD if self._lockstep else _Mode.LINES
+        self._mode = _HELD if self._lockstep else _LINES
         return data[taken:]
 
     def _read_chunk(self) -> bool:
@@ -216,7 +223,7 @@ class SMTPObserver:
             self._pending[-1].since = self._clock()
         self._chunk_left -= len(data)
         if self._chunk_left == 0:
-            self._mode = _Mode.LINES
+            self._mode = _LINES
         return True
 
     # What a command changes before it is answered.
@@ -226,16 +233,16 @@ class SMTPObserver:
 
     def _begin_data(self, command: Pending) -> None:
         self._mail.number(command)
-        self._mode = _Mode.HELD
+        self._mode = _HELD
 
     def _begin_starttls(self, command: Pending) -> None:
-        self._mode = _Mode.HELD
+        self._mode = _HELD
 
     def _begin_auth(self, command: Pending) -> None:
         mechanism, _, initial = command.argument.partition(b" ")
         command.argument = mechanism  # what follows is a credential, and is not kept
         command.exchange = Exchange(mechanism_name(mechanism), initial.strip() or None)
-        self._mode = _Mode.HELD
+        self._mode = _HELD
 
     def _begin_bdat(self, command: Pending) -> None:
         self._mail.number(command)
@@ -245,18 +252,18 @@ class SMTPObserver:
         # RFC 3030 2: the octets follow at once. A server that does not know BDAT takes them for commands.
         if self._lockstep or self._chunking:
             self._chunk_left = command.size = int(size)
-            self._mode = _Mode.CHUNK
+            self._mode = _CHUNK
 
     # What the server answers.
 
     def _replied(self, reply: Reply) -> None:
-        if self._mode is _Mode.GREETING:
-            self._mode = _Mode.LINES
+        if self._mode == _GREETING:
+            self._mode = _LINES
             if reply.refuses:
                 self._mail.reject(reply, None, None)
-        elif self._pending and self._mode is not _Mode.LOST:
+        elif self._pending and self._mode != _LOST:
             command = self._pending[0]
-            if _ANSWERED.get(command.verb, SMTPObserver._answered)(self, command, reply):
+            if _ANSWERED.get(command.verb, _BY_DEFAULT)(self, command, reply):
                 self._pending.pop(0)
                 self._done(command, reply)
 
@@ -267,13 +274,13 @@ class SMTPObserver:
         if command.verb == "AUTH" and not at_end:
             self._say(auth.failed(command, UNANSWERED))
         self._done(command, command.last)
-        if self._mode is not _Mode.LOST:
-            self._mode = _Mode.LINES
+        if self._mode != _LOST:
+            self._mode = _LINES
 
     def _done(self, command: Pending, reply: Reply) -> None:
         self._pause(command)
-        greets = reply.accepts and _ANSWERED.get(command.verb) is SMTPObserver._answered_helo
-        self._say(
+        text, envelope_text, reply_text = commands.texts(command, reply)
+        self._events.append(
             Command(
                 command=command.verb,
                 sequence=command.sequence,
@@ -282,8 +289,10 @@ class SMTPObserver:
                 reply_status=reply.status,
                 reply_enhanced_status=reply.enhanced,
                 transaction=command.transaction,
-                peer_hostname=self._mail.hostname if greets else None,
-                **commands.texts(command, reply),
+                peer_hostname=self._mail.hostname if command.greets else None,
+                text=text,
+                envelope_text=envelope_text,
+                reply_text=reply_text,
             )
         )
 
@@ -296,12 +305,13 @@ class SMTPObserver:
     # What a reply means, by command. True: the command is done.
 
     def _answered(self, command: Pending, reply: Reply) -> bool:
-        if self._mode is _Mode.HELD and len(self._pending) == 1:
-            self._mode = _Mode.LINES
+        if self._mode == _HELD and len(self._pending) == 1:
+            self._mode = _LINES
         return True
 
     def _answered_helo(self, command: Pending, reply: Reply) -> bool:
         if reply.accepts:
+            command.greets = True
             self._mail.reset()  # RFC 5321 4.1.4
             self._mail.hostname = commands.text(command.argument)
             self._chunking = reply.offers_chunking
@@ -341,16 +351,16 @@ class SMTPObserver:
             if command.exchange is not None:
                 command.exchange.challenge(reply.text.encode())
             self._pause(command)
-            self._mode = _Mode.SASL
+            self._mode = _SASL
             return False
-        self._mode = _Mode.LINES
+        self._mode = _LINES
         self._say(auth.succeeded(command, self._who) if reply.accepts else auth.failed(command, reply))
         return True
 
     def _answered_data(self, command: Pending, reply: Reply) -> bool:
         if command.in_content:
             if self._lockstep:
-                self._mode = _Mode.LINES
+                self._mode = _LINES
             command.size = self._content.size
             if self._mail.message(command, reply):
                 return True
@@ -360,29 +370,29 @@ class SMTPObserver:
             command.in_content = True
             self._content = Content()
             self._pause(command)
-            self._mode = _Mode.CONTENT
+            self._mode = _CONTENT
             return False
         if reply.refuses:
             self._mail.reject(reply, command, command.verb)
         return self._answered(command, reply)
 
     def _answered_bdat(self, command: Pending, reply: Reply) -> bool:
-        if self._lockstep and self._mode is _Mode.CHUNK and self._chunk_left:
-            self._mode, self._chunk_left = _Mode.LINES, 0  # answered before its octets: not understood
+        if self._lockstep and self._mode == _CHUNK and self._chunk_left:
+            self._mode, self._chunk_left = _LINES, 0  # answered before its octets: not understood
         command.size = self._mail.add_chunk(command.size)
         if reply.refuses or command.argument.upper().endswith(b"LAST"):
             return self._mail.message(command, reply)
         return True
 
 
-_READERS: Final[dict[_Mode, Callable[[SMTPObserver], bool]]] = {
-    _Mode.GREETING: SMTPObserver._read_greeting,
-    _Mode.LINES: SMTPObserver._read_line,
-    _Mode.HELD: SMTPObserver._read_held,
-    _Mode.CONTENT: SMTPObserver._read_content,
-    _Mode.CHUNK: SMTPObserver._read_chunk,
-    _Mode.SASL: SMTPObserver._read_sasl,
-    _Mode.LOST: SMTPObserver._read_lost,
+_READERS: Final[dict[int, Callable[[SMTPObserver], bool]]] = {
+    _GREETING: SMTPObserver._read_greeting,
+    _LINES: SMTPObserver._read_line,
+    _HELD: SMTPObserver._read_held,
+    _CONTENT: SMTPObserver._read_content,
+    _CHUNK: SMTPObserver._read_chunk,
+    _SASL: SMTPObserver._read_sasl,
+    _LOST: SMTPObserver._read_lost,
 }
 
 _BEGINS: Final[dict[str, Callable[[SMTPObserver, Pending], None]]] = {
@@ -394,6 +404,7 @@ _BEGINS: Final[dict[str, Callable[[SMTPObserver, Pending], None]]] = {
     "STARTTLS": SMTPObserver._begin_starttls,
 }
 
+_BY_DEFAULT: Final = SMTPObserver._answered
 _ANSWERED: Final[dict[str, Callable[[SMTPObserver, Pending, Reply], bool]]] = {
     "HELO": SMTPObserver._answered_helo,
     "EHLO": SMTPObserver._answered_helo,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from sessionspan.protocols.lines import Lines, pieces
@@ -20,13 +22,8 @@ class Reply(NamedTuple):
     code: int | None
     status: str  # the metric label: 2xx, 3xx, 4xx, 5xx, none
     enhanced: str | None
-    raw_text: bytes
+    text: str  # behind the code
     offers_chunking: bool = False
-
-    @property
-    def text(self) -> str:
-        """The text behind the code."""
-        return self.raw_text.decode("utf-8", "backslashreplace")
 
     @property
     def accepts(self) -> bool:
@@ -39,7 +36,7 @@ class Reply(NamedTuple):
         return self.status in ("4xx", "5xx")
 
 
-UNANSWERED: Final = Reply(None, "none", None, b"")
+UNANSWERED: Final = Reply(None, "none", None, "")
 
 
 class Replies:
@@ -51,32 +48,44 @@ class Replies:
         self._lines = Lines()
         self._chunking = False
 
-    def feed(self, data: bytes) -> list[Reply]:
+    def feed(self, data: bytes) -> Sequence[Reply]:
         """Add *data*; return the replies that it completes."""
+        line = self._lines.only_line(data)
+        if line is not None:
+            reply = self._take(line)
+            return (reply,) if reply is not None else ()
         done: list[Reply] = []
         for piece in pieces(data):
             self._lines.feed(piece)
             while (line := self._lines.next_line()) is not None:
-                self._take(line, done)
+                reply = self._take(line)
+                if reply is not None:
+                    done.append(reply)
         return done
 
-    def _take(self, line: bytes, done: list[Reply]) -> None:
+    def _take(self, line: bytes) -> Reply | None:
         # RFC 3030 2: the keyword with which a server offers BDAT
-        if line[4:].upper() == b"CHUNKING":
+        if len(line) == 12 and line[4:].upper() == b"CHUNKING":
             self._chunking = True
         if line[3:4] == b"-" and line[:3].isdigit():
-            return
-        done.append(_reply(line, self._chunking))
-        self._chunking = False
+            return None
+        chunking, self._chunking = self._chunking, False
+        return _known(line, chunking) if len(line) <= _OFTEN else _reply(line, chunking)
 
 
 def _reply(line: bytes, chunking: bool) -> Reply:
-    text = line[4 : 4 + TEXT_LIMIT]
+    raw = line[4 : 4 + TEXT_LIMIT]
+    text = raw.decode("utf-8", "backslashreplace")
     if not (line[:3].isdigit() and line[3:4] in (b" ", b"")):
         return Reply(None, "none", None, text, chunking)
     enhanced = None
     # The class of an enhanced status is the first digit of the code (RFC 2034 4).
-    if text[:1] == line[:1]:
-        match = _ENHANCED.match(text)
+    if raw[:1] == line[:1]:
+        match = _ENHANCED.match(raw)
         enhanced = match[0].decode() if match is not None else None
     return Reply(int(line[:3]), _STATUS.get(line[:1], "none"), enhanced, text, chunking)
+
+
+# A server says few things, and says them often; each is read once.
+_OFTEN: Final = 100  # bytes of a line
+_known: Final = functools.lru_cache(maxsize=256)(_reply)
