@@ -34,8 +34,15 @@ def recorded(recorder: Recorder) -> Iterator[None]:
 PEER = ("192.0.2.7", 40000)
 
 
-def test_the_front_door_has_five_names() -> None:
-    assert sessionspan.__all__ == ["Session", "current_session", "handler_session", "session", "stream_session"]
+def test_the_front_door_has_six_names() -> None:
+    assert sessionspan.__all__ == [
+        "Session",
+        "capture",
+        "current_session",
+        "handler_session",
+        "session",
+        "stream_session",
+    ]
 
 
 def test_a_session_is_open_and_current_within_its_block(recorder: Recorder) -> None:

@@ -1,8 +1,9 @@
 """sessionspan: one OpenTelemetry span per mail or device session, each step an event."""
 
+from sessionspan.levels import capture
 from sessionspan.manual import session
 from sessionspan.servers import handler_session, stream_session
 from sessionspan.session import Session, current_session
 from sessionspan.version import __version__ as __version__
 
-__all__ = ["Session", "current_session", "handler_session", "session", "stream_session"]
+__all__ = ["Session", "capture", "current_session", "handler_session", "session", "stream_session"]

@@ -34,16 +34,18 @@ class Gate:
         "_emitter",
         "_facts",
         "_kind",
+        "_level",
         "_metrics",
         "_on_span",
         "_samples_all",
         "_samples_audit",
         "_settings",
         "_span",
+        "_views",
         "tally",
     )
 
-    def __init__(self, scope: Scope, kind: Kind, facts: Facts, span: Span, context: Context) -> None:
+    def __init__(self, scope: Scope, kind: Kind, facts: Facts, span: Span, context: Context, level: str) -> None:
         self._kind = kind
         self._facts = facts
         self._span = span
@@ -51,13 +53,15 @@ class Gate:
         self._settings = settings()
         self.tally = Tally(self._settings.max_events)
         self._emitter = scope.emitter() if self._settings.events != "span" else None
+        self._level = level
+        self._views = policy().at(level)
         self._metrics: Metrics | None = None
         if scope.metrics is not None and scope.metrics.enabled:
             self._metrics = scope.metrics
             self._metrics.session_opened(kind)
         self._on_span: SpanEvents | None = None
         if span.is_recording() and self._settings.events != "logs":
-            self._on_span = SpanEvents(span, facts.values)
+            self._on_span = SpanEvents(span, facts.values, self._views.spans)
         # Which events go to the logs though the span may not be sampled (``SESSIONSPAN_UNSAMPLED``).
         self._samples_all = self._on_span is not None or self._settings.unsampled == "all" or _is_sampled(span)
         self._samples_audit = self._settings.unsampled == "audit"
@@ -73,7 +77,7 @@ class Gate:
         tally.count(event)
         if metrics is not None:
             metrics.event(self._kind, event, self._facts.values[names.TLS_MODE])
-        if self._settings.capture == "off" and not event.vital:
+        if self._level == "off" and not event.vital:
             return
         if not tally.admits(event):
             if metrics is not None:
@@ -83,6 +87,10 @@ class Gate:
             self._emit(self._emitter, event, timestamp)
         if self._on_span is not None:
             self._on_span.add(event, timestamp, self._facts.auth_sequence)
+
+    def as_facts(self, event: Event) -> dict[str, Value]:
+        """What *event* teaches about the session, in the form in which it may stand on its span."""
+        return self._views.spans.redact(event)
 
     def user_changed(self) -> None:
         """A login was accepted, or has ended."""
@@ -109,7 +117,7 @@ class Gate:
             self._on_span = None
 
     def _emit(self, emitter: Emitter, event: Event, timestamp: int) -> None:
-        attributes = policy().logs.redact(event, self._facts.identity.copy())
+        attributes = self._views.logs.redact(event, self._facts.identity.copy())
         failed = type(event) is SessionEnd and names.ERROR_TYPE in attributes
         emitter.emit(
             event.name,

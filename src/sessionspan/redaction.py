@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sessionspan.events import REPLY_CODE, REPLY_STATUS, Event, Privacy, Value, attributes_of
-from sessionspan.settings import CAPTURE, Settings, settings
+from sessionspan.levels import LEVELS
+from sessionspan.settings import Settings, settings
 
 # Bytes of UTF-8. Tempo cuts span attributes at 2,048; Loki drops lines of structured metadata over 64 KiB.
 SPAN_TEXT: Final = 2_000
@@ -124,8 +125,15 @@ class View:
             out[renames(key) if renames is not None else key] = clean(shown, self._limit)
 
 
+class Views(NamedTuple):
+    """The two places where the events of one session go."""
+
+    logs: View
+    spans: View
+
+
 class Policy:
-    """The rules that follow from the settings: for log events, for spans, for identities."""
+    """The rules that follow from the settings: for log events and for spans, by level, and for identities."""
 
     def __init__(self, chosen: Settings) -> None:
         self._key = chosen.hash_key
@@ -139,12 +147,20 @@ class Policy:
             "hash": ((hashed, hashed, DROP), (hashed, hashed, DROP)),
             "off": ((DROP, DROP, DROP), (DROP, DROP, DROP)),
         }[chosen.envelope]
-        self.logs = View(self._rules(chosen, *in_logs), EVENT_TEXT)
-        self.spans = View(self._rules(chosen, *on_spans), SPAN_TEXT)
+        self._views = {
+            level: Views(
+                View(self._rules(level, *in_logs), EVENT_TEXT), View(self._rules(level, *on_spans), SPAN_TEXT)
+            )
+            for level in LEVELS
+        }
 
-    def _rules(self, chosen: Settings, address: Rule, host: Rule, remark: Rule) -> Rules:
-        level = CAPTURE.index(chosen.capture)
-        command = KEEP if level >= CAPTURE.index("commands") else DROP
+    def at(self, level: str) -> Views:
+        """The views of a session whose dialogue is recorded at *level*."""
+        return self._views[level]
+
+    def _rules(self, level: str, address: Rule, host: Rule, remark: Rule) -> Rules:
+        reached = LEVELS.index(level)
+        command = KEEP if reached >= LEVELS.index("commands") else DROP
         return {
             Privacy.PLAIN: KEEP,
             Privacy.IDENTITY: self.identity,
@@ -154,7 +170,7 @@ class Policy:
             Privacy.COMMAND: command,
             # The text of a command that holds an envelope goes where both may go.
             Privacy.ENVELOPE_COMMAND: command if remark is KEEP else DROP,
-            Privacy.CONTENT: KEEP if level >= CAPTURE.index("content") else DROP,
+            Privacy.CONTENT: KEEP if reached >= LEVELS.index("content") else DROP,
         }
 
     def _hash(self, text: str) -> str | None:

@@ -41,9 +41,10 @@ from sessionspan.events import (
 from sessionspan.facts import Facts
 from sessionspan.gate import Gate
 from sessionspan.guard import guard
+from sessionspan.levels import Subject, level_in_context
 from sessionspan.metrics import Kind
-from sessionspan.redaction import policy
 from sessionspan.scope import Scope
+from sessionspan.settings import settings
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -97,6 +98,7 @@ class Session:
         "_gate",
         "_id",
         "_last_words",
+        "_level",
         "_raised",
         "_scope",
         "_span",
@@ -137,6 +139,7 @@ class Session:
         self._end_reason: str | None = None
         self._error_type: str | None = None
         self._early: Event | None = None
+        self._level = level_in_context()  # else what the setting says of this session, once it starts
         self._ender: int | None = None  # the thread that ends it, which alone may still record then
         self._raised = False  # in the command that is under way
         self._last_words: Callable[[], None] | None = None
@@ -178,6 +181,14 @@ class Session:
     def network_name(self) -> str | None:
         """The protocol as ``network.protocol.name`` has it; None for one that is not of a network."""
         return _NETWORK_NAMES.get(self.protocol, self.protocol.lower())
+
+    @property
+    def capture_level(self) -> str:
+        """How much of the dialogue is recorded: off, metadata, commands, content."""
+        if self._level is None:
+            other = self._facts.client if self.side is Side.SERVER else self._ends[1]
+            self._level = settings().capture.level(Subject(self.protocol.lower(), other.host))
+        return self._level
 
     @property
     def tls_mode(self) -> str:
@@ -329,7 +340,7 @@ class Session:
         facts.attach(self._span)
         self.context = set_span_in_context(self._span, set_value(_KEY, self))
         kind = Kind(self.side.value, self.network_name)
-        self._gate = Gate(self._scope, kind, facts, self._span, self.context)
+        self._gate = Gate(self._scope, kind, facts, self._span, self.context, self.capture_level)
         live.add(self)
         self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
         if self._early is not None:
@@ -473,7 +484,8 @@ class Session:
 
     def _learn_tls(self, event: TLSEstablished) -> None:
         self._end_user()  # RFC 3207 4.2: what was known before STARTTLS is forgotten, a login too
-        self._facts.learn(policy().spans.redact(event))
+        assert self._gate is not None  # or nothing is recorded, and so nothing learnt
+        self._facts.learn(self._gate.as_facts(event))
 
     def _learn_tls_failure(self, event: TLSFailure) -> None:
         self.cause("tls_failed")
@@ -481,7 +493,8 @@ class Session:
 
     def _learn_peer_hostname(self, event: Command) -> None:
         if event.peer_hostname is not None:
-            shown = policy().spans.redact(event).items()
+            assert self._gate is not None
+            shown = self._gate.as_facts(event).items()
             self._facts.learn({key: value for key, value in shown if key.startswith(names.PEER_HOSTNAME)})
 
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, TypeAlias
 
+from sessionspan import levels
+
 _log = logging.getLogger("sessionspan")
 
 _PREFIX: Final = "SESSIONSPAN_"
 HASH_KEY_BYTES: Final = 16
-CAPTURE: Final = ("off", "metadata", "commands", "content")
 
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -149,14 +150,16 @@ class Settings:
         "Senders, recipients, the EHLO name, the user name of a failed login. `plain`: whole in logs, the domain "
         "only on spans; the other values hold for both.",
     )
-    capture: str = setting(
+    capture: levels.Capture = setting(  # noqa: RUF009
         "SESSIONSPAN_CAPTURE",
-        one_of(*CAPTURE),
-        "metadata",
-        "off, metadata, commands, content",
+        levels.parse,
+        levels.DEFAULT,
+        "off, metadata, commands, content; `selector=level`, comma separated",
         "What of the dialogue is recorded. `off`: commands are only counted; `metadata`: their names, codes, "
-        "sizes, durations; `commands`: and their text; `content`: and what was answered. Credentials, and "
-        "the text of exceptions, at no level.",
+        "sizes, durations; `commands`: and their text; `content`: and what was answered. Credentials at no level. "
+        "Selectors: a protocol (`ssh`), `devices` (SSH, Telnet, serial), `host:10.0.0.0/8`, `host:*.lab.example`, "
+        "`device:cisco_*`; of those that fit the last one counts. A host is the other end: a server's client, "
+        "a client's server as it was asked for.",
     )
     hash_key: bytes = setting(
         "SESSIONSPAN_HASH_KEY",

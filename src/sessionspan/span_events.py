@@ -16,7 +16,7 @@ from opentelemetry.trace import Span
 
 from sessionspan import names
 from sessionspan.events import Event, Value
-from sessionspan.redaction import policy
+from sessionspan.redaction import View
 
 FIRST: Final = 32
 LAST: Final = 90
@@ -26,12 +26,13 @@ _SDK_LIMIT: Final = 128  # the default of OTEL_SPAN_EVENT_COUNT_LIMIT
 class SpanEvents:
     """The first and the last events of a session, on its span."""
 
-    __slots__ = ("_first_left", "_last", "_on_span", "_span", "_unspanned")
+    __slots__ = ("_first_left", "_last", "_on_span", "_span", "_unspanned", "_view")
 
-    def __init__(self, span: Span, on_span: Mapping[str, Value]) -> None:
+    def __init__(self, span: Span, on_span: Mapping[str, Value], view: View) -> None:
         limit = _event_limit(span)
         first = min(FIRST, limit // 2)
         self._span = span
+        self._view = view
         self._on_span = on_span  # the span's own attributes, as they become known
         self._first_left = first
         self._last: deque[tuple[Event, int, int]] = deque(maxlen=min(LAST, limit - first))
@@ -60,7 +61,7 @@ class SpanEvents:
     def _put(self, event: Event, timestamp: int, auth_sequence: int) -> None:
         # What stands on the span already is not repeated, but for who logged in: a later login changes that.
         attributes: dict[str, Value] = {names.AUTH_SEQUENCE: auth_sequence}
-        for key, value in policy().spans.redact(event).items():
+        for key, value in self._view.redact(event).items():
             if key in (names.USER_NAME, names.USER_HASH) or self._on_span.get(key) != value:
                 attributes[key] = value
         # The one add_event in this code. It needs no LoggerProvider, so an application that has set up

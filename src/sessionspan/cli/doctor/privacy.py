@@ -24,12 +24,12 @@ _MEANS: Final[dict[str, dict[str, str]]] = {
         "hash": "Senders, recipients, EHLO names and failed user names leave as keyed hashes only.",
         "off": "Senders, recipients, EHLO names and failed user names do not leave.",
     },
-    "capture": {
-        "off": "Commands are counted, not recorded.",
-        "metadata": "Of commands leave their names, reply codes, sizes and durations, not their text.",
-        "commands": "The text of commands leaves, credentials apart.",
-        "content": "The text of commands, of replies and of exceptions leaves, credentials apart.",
-    },
+}
+_CAPTURED: Final = {
+    "off": "Commands are counted, not recorded.",
+    "metadata": "Of commands leave their names, reply codes, sizes and durations, not their text.",
+    "commands": "The text of commands leaves, credentials apart.",
+    "content": "The text of commands and of what was answered leaves, credentials apart.",
 }
 
 
@@ -45,6 +45,9 @@ def classes(subject: Subject) -> Iterator[Finding]:
     for name, means in _MEANS.items():
         value = getattr(subject.settings, name)
         yield ok(f"privacy.{name}", f"SESSIONSPAN_{name.upper()}={value}: {means[value]}")
+    capture = subject.settings.capture
+    told = [_CAPTURED[capture.base], *(f"Of {rule.selector}: {_CAPTURED[rule.level]}" for rule in capture.rules)]
+    yield ok("privacy.capture", f"SESSIONSPAN_CAPTURE={capture}: {' '.join(told)}")
     if subject.settings.hash_key and "hash" not in (subject.settings.identity, subject.settings.envelope):
         yield warning(
             "privacy.hash_key",
