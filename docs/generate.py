@@ -54,10 +54,11 @@ _CLASSES: Final = {
     Privacy.COMMAND: "content: from level `commands`",
     Privacy.ENVELOPE_COMMAND: "content: from level `commands`; envelope; not on spans",
     Privacy.CONTENT: "content: from level `content`",
+    Privacy.ENVELOPE_CONTENT: "content: from level `content`; envelope; not on spans",
 }
 _TYPES: Final = {"tuple[str, ...]": "string[]", "str": "string", "float": "double", "bool": "boolean"}
 _HASHED: Final = (Privacy.IDENTITY, Privacy.ADDRESS, Privacy.HOST)
-_CONTENT: Final = (Privacy.COMMAND, Privacy.ENVELOPE_COMMAND, Privacy.CONTENT)
+_CONTENT: Final = (Privacy.COMMAND, Privacy.ENVELOPE_COMMAND, Privacy.CONTENT, Privacy.ENVELOPE_CONTENT)
 _KINDS: Final = {Counter: "counter", Histogram: "histogram"}
 
 

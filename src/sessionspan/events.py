@@ -36,6 +36,7 @@ class Privacy(Enum):
     COMMAND = "command"  # content: the text of a command
     ENVELOPE_COMMAND = "envelope command"  # content, of a command that carries an envelope
     CONTENT = "content"  # content: what people or machines wrote or answered
+    ENVELOPE_CONTENT = "envelope content"  # content that carries an envelope
 
 
 class Attribute(NamedTuple):
@@ -229,6 +230,29 @@ class Command(Event):
     transaction: int | None = attribute("sessionspan.mail.transaction.sequence")
     # What the client calls itself (EHLO, HELO, LHLO).
     peer_hostname: str | None = attribute("sessionspan.peer.hostname", Privacy.HOST)
+
+
+@_event
+class Interaction(Event):
+    """What a client sent until it was answered, and the answer. For honeypots: ``SESSIONSPAN_INTERACTIONS``."""
+
+    name = "sessionspan.interaction"
+    vital = False
+    audit = False
+    shown = (
+        "sessionspan.input.size",
+        "sessionspan.output.size",
+        "sessionspan.interaction.duration",
+        "sessionspan.input.text",
+        "sessionspan.output.text",
+    )
+    seed_names = ("Input", "Response", "Duration")
+    input_size: int = attribute("sessionspan.input.size")  # bytes
+    output_size: int = attribute("sessionspan.output.size")  # bytes; 0 when there was no answer
+    duration: float | None = attribute("sessionspan.interaction.duration")  # seconds; None without an answer
+    input_text: str | None = attribute("sessionspan.input.text", Privacy.CONTENT)
+    envelope_input_text: str | None = attribute("sessionspan.input.text", Privacy.ENVELOPE_CONTENT)
+    output_text: str | None = attribute("sessionspan.output.text", Privacy.CONTENT)
 
 
 @_event

@@ -161,6 +161,7 @@ class Policy:
     def _rules(self, level: str, address: Rule, host: Rule, remark: Rule) -> Rules:
         reached = LEVELS.index(level)
         command = KEEP if reached >= LEVELS.index("commands") else DROP
+        content = KEEP if reached >= LEVELS.index("content") else DROP
         return {
             Privacy.PLAIN: KEEP,
             Privacy.IDENTITY: self.identity,
@@ -170,7 +171,8 @@ class Policy:
             Privacy.COMMAND: command,
             # The text of a command that holds an envelope goes where both may go.
             Privacy.ENVELOPE_COMMAND: command if remark is KEEP else DROP,
-            Privacy.CONTENT: KEEP if reached >= LEVELS.index("content") else DROP,
+            Privacy.CONTENT: content,
+            Privacy.ENVELOPE_CONTENT: content if remark is KEEP else DROP,
         }
 
     def _hash(self, text: str) -> str | None:

@@ -39,6 +39,7 @@ class _Silent:
     """The observer of a protocol that there is none for."""
 
     __slots__ = ()
+    knows_secrets = False  # so nothing of what it hears is known to be none
     end_reason: str | None = None
     unfinished = False
 

@@ -281,6 +281,11 @@ class Session:
         return self._end_reason
 
     @property
+    def raised(self) -> bool:
+        """Whether the application has raised, in the command that is under way."""
+        return self._raised
+
+    @property
     def last_reply(self) -> tuple[int | None, str | None]:
         """Code and enhanced status of the last reply."""
         return self._gate.tally.last_reply if self._gate is not None else (None, None)

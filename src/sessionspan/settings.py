@@ -161,6 +161,14 @@ class Settings:
         "`device:cisco_*`; of those that fit the last one counts. A host is the other end: a server's client, "
         "a client's server as it was asked for.",
     )
+    interactions: bool = setting(
+        "SESSIONSPAN_INTERACTIONS",
+        switch,
+        "off",
+        "on, off",
+        "For honeypots: an event `sessionspan.interaction` for what a client sent until it was answered, and the "
+        "answer; their text with `SESSIONSPAN_CAPTURE=content`. See [A honeypot](honeypot.md).",
+    )
     hash_key: bytes = setting(
         "SESSIONSPAN_HASH_KEY",
         key,

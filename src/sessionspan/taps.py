@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from sessionspan.events import Event
 from sessionspan.guard import guard
+from sessionspan.interactions import observed
 from sessionspan.protocols import Observer
 from sessionspan.session import Session
 
@@ -22,7 +23,7 @@ class Wire:
 
     def __init__(self, session: Session, observer: Observer) -> None:
         self._session = session
-        self._observer = observer
+        self._observer = observed(session, observer)
         self._from_client = self._from_server = 0
         session.on_end(self._finish)
 

@@ -15,7 +15,9 @@ from sessionspan.events import Event
 class Observer(Protocol):
     """What every observer can do."""
 
-    end_reason: str | None
+    @property
+    def end_reason(self) -> str | None:
+        """Why the connection will end, as far as the dialogue says."""
 
     @property
     def unfinished(self) -> bool:
