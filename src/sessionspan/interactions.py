@@ -23,13 +23,7 @@ TEXT_LIMIT: Final = 4096  # bytes of an input and of an output that are kept; th
 
 def observed(session: Session, observer: Observer) -> Observer:
     """*observer*, and around it what tells interactions if the settings ask for them."""
-    chosen = settings()
-    if not chosen.interactions or chosen.capture == "off":
-        return observer
-    if chosen.capture != "content":
-        return Interactions(session, observer, _NoTexts())
-    knows = getattr(observer, "knows_secrets", True)
-    return Interactions(session, observer, _CommandTexts() if knows else _FreeTexts())
+    return Interactions(session, observer) if settings().interactions else observer
 
 
 class _Told(TypedDict, total=False):
@@ -71,10 +65,10 @@ class Interactions:
         "_texts",
     )
 
-    def __init__(self, session: Session, observer: Observer, texts: _Texts) -> None:
+    def __init__(self, session: Session, observer: Observer) -> None:
         self._session = session
         self._observer = observer
-        self._texts = texts
+        self._texts: _Texts = _NO_TEXTS  # until the session has started
         self._since = self._answered_clock = 0.0
         self._answered_at = 0
         self._input_size = self._output_size = 0
@@ -92,7 +86,7 @@ class Interactions:
 
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client: they are a new input when the last one was answered."""
-        if data and self._session.started:  # before it has, they are a proxy's
+        if data and self._listens():
             if self._output_size:
                 self._tell()
             if not self._input_size:
@@ -106,6 +100,8 @@ class Interactions:
     def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server: they answer, unless the client has not spoken yet."""
         events = self._observer.server_sent(data)
+        if not self._listens():
+            return events
         if self._input_size:
             self._output_size += len(data)
             self._answered_clock, self._answered_at = time.monotonic(), time.time_ns()
@@ -121,6 +117,12 @@ class Interactions:
         if self._input_size:
             self._tell()
         return events
+
+    def _listens(self) -> bool:
+        """Whether the session has started: before it has, the bytes are a proxy's, and its level is not known."""
+        if self._texts is _NO_TEXTS and self._session.started:
+            self._texts = _texts(self._observer)
+        return self._texts is not _NO_TEXTS
 
     def _tell(self) -> None:
         answered = self._output_size > 0
@@ -151,6 +153,16 @@ class _NoTexts:
 
     def take(self, with_answer: bool) -> _Told:
         return {}
+
+
+_NO_TEXTS: Final = _NoTexts()
+
+
+def _texts(observer: Observer) -> _Texts:
+    """Where the texts of a session with *observer* come from."""
+    if settings().capture != "content":
+        return _NoTexts()
+    return _CommandTexts() if getattr(observer, "knows_secrets", True) else _FreeTexts()
 
 
 class _CommandTexts:
