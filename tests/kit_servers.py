@@ -21,6 +21,14 @@ STAMP = "<1896.697170952@pop.example>"
 MESSAGE = b"Subject: hi\r\n\r\nhello\r\n..stuffed\r\n.\r\n"
 
 
+def decoded(line: bytes) -> bytes:
+    """*line* in base64; what is none is nothing."""
+    try:
+        return base64.b64decode(line.strip(), validate=True)
+    except ValueError:
+        return b""
+
+
 class Boom(Exception):
     """What the handlers raise when they are told to."""
 
@@ -28,8 +36,9 @@ class Boom(Exception):
 class Maildrop:
     """What a POP3 server answers, line by line; the password of everybody is in ``password``."""
 
-    def __init__(self, password: bytes = b"secret") -> None:
+    def __init__(self, password: bytes = b"secret", stls: bool = False) -> None:
         self.password = password
+        self.stls = stls
         self.user = b""
         self.next: Callable[[bytes], bytes] | None = None  # what takes the next line of a login
 
@@ -49,6 +58,10 @@ class Maildrop:
     def login(self, right: bool) -> bytes:
         return b"+OK in\r\n" if right else b"-ERR [AUTH] no\r\n"
 
+    def CAPA(self, argument: bytes) -> bytes:
+        offers = [b"USER", b"UIDL", b"TOP", b"SASL PLAIN LOGIN CRAM-MD5 XOAUTH2", *[b"STLS"] * self.stls]
+        return b"+OK\r\n" + b"".join(offer + b"\r\n" for offer in offers) + b".\r\n"
+
     def USER(self, argument: bytes) -> bytes:
         self.user = argument
         return b"+OK\r\n"
@@ -66,7 +79,10 @@ class Maildrop:
             b"PLAIN": (b"", self.plain),
             b"LOGIN": (b"Username:", self.login_name),
             b"CRAM-MD5": (STAMP.encode(), self.cram),
-        }[mechanism.upper()]
+            b"XOAUTH2": (b"", self.bearer),
+        }.get(mechanism.upper(), (b"", None))
+        if take is None:
+            return b"-ERR what?\r\n"
         return take(initial) if initial else self.ask(asks, take)
 
     def ask(self, challenge: bytes, take: Callable[[bytes], bytes]) -> bytes:
@@ -74,20 +90,29 @@ class Maildrop:
         return b"+ " + base64.b64encode(challenge) + b"\r\n"
 
     def plain(self, line: bytes) -> bytes:
-        return self.login(base64.b64decode(line).split(b"\0")[2] == self.password)
+        return self.login(decoded(line).split(b"\0")[2:] == [self.password])
 
     def login_name(self, line: bytes) -> bytes:
-        return self.ask(b"Password:", lambda line: self.login(base64.b64decode(line) == self.password))
+        return self.ask(b"Password:", lambda line: self.login(decoded(line) == self.password))
 
     def cram(self, line: bytes) -> bytes:
         digest = hmac.new(self.password, STAMP.encode(), "md5").hexdigest().encode()
-        return self.login(base64.b64decode(line).endswith(b" " + digest))
+        return self.login(decoded(line).endswith(b" " + digest))
+
+    def bearer(self, line: bytes) -> bytes:
+        return self.login(decoded(line).endswith(b"\1auth=Bearer " + self.password + b"\1\1"))
 
     def STAT(self, argument: bytes) -> bytes:
         return b"+OK 1 20\r\n"
 
     def LIST(self, argument: bytes) -> bytes:
         return b"+OK 1 20\r\n" if argument else b"+OK\r\n1 20\r\n.\r\n"
+
+    def UIDL(self, argument: bytes) -> bytes:
+        return b"+OK 1 a1\r\n" if argument else b"+OK\r\n1 a1\r\n.\r\n"
+
+    def TOP(self, argument: bytes) -> bytes:
+        return b"+OK\r\nSubject: hi\r\n\r\n.\r\n"
 
     def RETR(self, argument: bytes) -> bytes:
         return b"+OK\r\n" + MESSAGE if argument == b"1" else b"-ERR no such message\r\n"
@@ -116,7 +141,7 @@ async def serve_pop3(
     patience: float = 60,
 ) -> str:
     """A POP3 server on asyncio."""
-    maildrop = Maildrop(password)
+    maildrop = Maildrop(password, stls=True)
     writer.write(maildrop.greeting)
     try:
         while line := await asyncio.wait_for(reader.readline(), patience):
@@ -187,7 +212,8 @@ class SMTPHandler(socketserver.StreamRequestHandler):
 
 def server_context() -> Any:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    AUTHORITY.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    # fetchmail wants a common name.
+    AUTHORITY.issue_cert("127.0.0.1", "localhost", common_name="localhost").configure_cert(context)
     return context
 
 
