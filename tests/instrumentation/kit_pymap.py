@@ -38,28 +38,32 @@ def callback(password: str, user: str = "alice") -> Callback:
     hashes = BuiltinHash(hash_name="sha256", salt_len=8, rounds=1)
     backend = DictBackend.init(args, ssl_context=server_context(), hash_context=hashes, invalid_user_sleep=0.0)
     servers: list[IMAPServer] = []
-    held = []  # nobody else holds the task that serves a connection, in Python 3.13
+    held = set()  # nobody else holds the task that serves a connection, in Python 3.13
     starting = asyncio.Lock()
     # pymap's own callback makes a task and returns, so that nobody sees how long it serves.
     header = ProxyProtocolReader(ProxyProtocolNoop())
 
     async def serves(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        held.append((reader, writer))
+        task = asyncio.current_task()
+        held.add(task)
         async with starting:
             if not servers:
                 served, config = await backend
                 config.apply_context()
                 servers.append(IMAPServer(served.login, config))
         info = SocketInfo.get(writer, await header.read(reader), unique_id=b"1")
-        await servers[0](reader, writer, info)
+        try:
+            await servers[0](reader, writer, info)
+        finally:
+            held.discard(task)
 
     return serves
 
 
 @contextlib.contextmanager
-def serving(wrap: Callable[[Callback], Any], password: str) -> Iterator[Streams]:
+def serving(wrap: Callable[[Callback], Any], password: str, **options: Any) -> Iterator[Streams]:
     """Serve with a callback that *wrap* has wrapped."""
-    server = Streams(wrap(callback(password)))
+    server = Streams(wrap(callback(password)), **options)
     try:
         yield server
     finally:

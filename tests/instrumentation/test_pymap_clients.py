@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import imaplib
 import socket
 import struct
@@ -15,10 +16,11 @@ import pytest
 from sessionspan import manual, stream_session
 from sessionspan.testing import Recorder
 from sessionspan_pymap import PymapInstrumentor
+from tests import kit_crowd
 from tests.canary import found_in
 from tests.instrumentation.kit_pymap import serving
 from tests.kit_clients import PATIENCE, Place, curl, fetchmail, mbsync
-from tests.kit_servers import AUTHORITY, client_context
+from tests.kit_servers import AUTHORITY, client_context, serve_pop3, streams
 
 PASSWORD = "CanaryPassw0rd-7f3a"
 MESSAGES = 4  # in the demo's INBOX
@@ -163,3 +165,22 @@ def test_the_session_of_a_real_client_is_one_and_is_told_as_it_was(
     assert {event.session_id for event in recorder.events} == {attributes["session_id"]}
     secrets = [PASSWORD.encode(), base64.b64encode(f"\0alice\0{PASSWORD}".encode())]
     assert found_in(recorder.everything().encode(), secrets) == []
+
+
+def test_a_hundred_of_its_sessions_and_a_hundred_of_ones_own_mix_nothing(recorder: Recorder) -> None:
+    providers = (recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    names = ("tracer_provider", "logger_provider", "meter_provider")
+    PymapInstrumentor().instrument(**dict(zip(names, providers, strict=True)))
+    manual._scope.bind(*providers)
+    pop3 = stream_session("pop3")(functools.partial(serve_pop3, password=PASSWORD.encode()))
+    try:
+        with (
+            streams(pop3, backlog=200) as pop3_server,
+            serving(lambda each: each, PASSWORD, backlog=200) as server,
+        ):
+            kit_crowd.speak(pop3_server.port, server.port, recorder, password=PASSWORD)
+    finally:
+        manual._scope.unbind()
+        PymapInstrumentor().uninstrument()
+    kit_crowd.check(recorder)
+    kit_crowd.check_nothing_is_left(recorder)
