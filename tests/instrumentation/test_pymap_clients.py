@@ -16,7 +16,7 @@ import pytest
 from sessionspan import manual, stream_session
 from sessionspan.testing import Recorder
 from sessionspan_pymap import PymapInstrumentor
-from tests import kit_crowd
+from tests import kit_crowd, kit_evil
 from tests.canary import found_in
 from tests.instrumentation.kit_pymap import serving
 from tests.kit_clients import PATIENCE, Place, curl, fetchmail, mbsync
@@ -24,6 +24,7 @@ from tests.kit_servers import AUTHORITY, client_context, serve_pop3, streams
 
 PASSWORD = "CanaryPassw0rd-7f3a"
 MESSAGES = 4  # in the demo's INBOX
+PROVIDERS = ("tracer_provider", "logger_provider", "meter_provider")
 
 WRAPS: dict[str, Callable[[Any], Any]] = {
     "sessionspan_pymap": lambda callback: callback,
@@ -39,8 +40,7 @@ def wrap(request: pytest.FixtureRequest, recorder: Recorder) -> Iterator[Callabl
         yield WRAPS[request.param]
         manual._scope.unbind()
         return
-    names = ("tracer_provider", "logger_provider", "meter_provider")
-    PymapInstrumentor().instrument(**dict(zip(names, providers, strict=True)))
+    PymapInstrumentor().instrument(**dict(zip(PROVIDERS, providers, strict=True)))
     yield WRAPS[request.param]
     PymapInstrumentor().uninstrument()
 
@@ -169,8 +169,7 @@ def test_the_session_of_a_real_client_is_one_and_is_told_as_it_was(
 
 def test_a_hundred_of_its_sessions_and_a_hundred_of_ones_own_mix_nothing(recorder: Recorder) -> None:
     providers = (recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
-    names = ("tracer_provider", "logger_provider", "meter_provider")
-    PymapInstrumentor().instrument(**dict(zip(names, providers, strict=True)))
+    PymapInstrumentor().instrument(**dict(zip(PROVIDERS, providers, strict=True)))
     manual._scope.bind(*providers)
     pop3 = stream_session("pop3")(functools.partial(serve_pop3, password=PASSWORD.encode()))
     try:
@@ -184,3 +183,21 @@ def test_a_hundred_of_its_sessions_and_a_hundred_of_ones_own_mix_nothing(recorde
         PymapInstrumentor().uninstrument()
     kit_crowd.check(recorder)
     kit_crowd.check_nothing_is_left(recorder)
+
+
+@pytest.mark.parametrize("evil", kit_evil.IMAP)
+def test_an_evil_client_gets_what_it_would_get_without_us(evil: str, recorder: Recorder) -> None:
+    said = kit_evil.IMAP[evil]
+    with serving(lambda each: each, PASSWORD) as bare:
+        expected = kit_evil.converse(bare.port, said)
+    PymapInstrumentor().instrument(**{name: getattr(recorder, name) for name in PROVIDERS})
+    try:
+        with serving(lambda each: each, PASSWORD) as ours:
+            assert kit_evil.converse(ours.port, said) == expected
+            attributes = dict(recorder.wait_for_session().attributes or {})
+    finally:
+        PymapInstrumentor().uninstrument()
+    assert [type(error) for error in ours.errors] == [type(error) for error in bare.errors]
+    assert attributes["sessionspan.sent.size"] == len(expected)
+    assert (recorder.transcript()[0], recorder.transcript()[-1]) == ("session.start", "session.end")
+    assert "\x1b" not in recorder.everything()
