@@ -26,7 +26,16 @@ def canary(subject: Subject) -> Iterator[Finding]:
     line = next((line for line in output.splitlines() if line.startswith(_MARK)), None)
     told: dict[str, Any] = json.loads(line.removeprefix(_MARK)) if line else {}
     problem = problem or told.get("broken", "") or ("" if told else (said.splitlines() or ["it said nothing"])[-1])
-    yield _broken(subject, problem) if problem else _judged(told)
+    if problem:
+        yield error("canary.failed", f"The canary's server failed: {problem}.", "Please report it.")
+        return
+    yield _judged(told)
+    for library in told["absent"]:
+        yield warning(
+            "canary.not_run",
+            f"The canary was not run on {library}, which is not installed.",
+            f"{subject.interpreter} -m pip install 'sessionspan[{library}]'",
+        )
 
 
 def _judged(told: dict[str, Any]) -> Finding:
@@ -41,20 +50,11 @@ def _judged(told: dict[str, Any]) -> Finding:
         return error("canary.blind", "The search would not have found it.", "Please report it.")
     return ok(
         "canary.clean",
-        f"A password was sent to a real aiosmtpd server in {told['ways']} ways, each its own. Searched: "
+        f"A password was sent to real servers in {told['ways']} ways, each its own "
+        f"({'; '.join(told['servers'])}). Searched: "
         f"{told['bytes']:,} exported bytes ({told['spans']} spans, {told['records']} log records, metrics), for "
         f"{told['forms']} forms of each (plain, hex, URL-encoded, base64 at any alignment). Found: none.",
     )
-
-
-def _broken(subject: Subject, problem: str) -> Finding:
-    if "No module named 'aiosmtpd'" in problem:
-        return warning(
-            "canary.not_run",
-            "The canary needs aiosmtpd, which is not installed.",
-            f"{subject.interpreter} -m pip install 'sessionspan[aiosmtpd]'",
-        )
-    return error("canary.failed", f"The canary's server failed: {problem}.", "Please report it.")
 
 
 def _environment(subject: Subject) -> dict[str, str]:

@@ -1,25 +1,24 @@
-"""The canary's program: a real aiosmtpd server under our patches, every way to send a password, and a search.
+"""The canary's program: real servers under our patches, every way to send them a password, and a search.
 
 It runs in an interpreter of its own, without the launcher: exporters are in memory, nothing leaves. Prints JSON.
 """
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
+import importlib
+import importlib.util
 import json
 import logging
 import os
 import secrets
 import socket
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import metadata
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from aiosmtpd.smtp import SMTP, AuthResult
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -28,44 +27,31 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadW
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
+from sessionspan import manual
 from sessionspan.canary import encodings, found_in
+from sessionspan.cli.doctor import canary_ways
+from sessionspan.cli.doctor.canary_ways import Ways
 from sessionspan.testing import Recorder
 
 MARK: Final = "sessionspan-canary:"
 _PATIENCE: Final = 5.0  # seconds that a reply may take
-_b64: Final = base64.b64encode
 
 
-def ways(secret: bytes) -> dict[str, list[bytes]]:
-    """Every way to send *secret* to an SMTP server, the mistaken ones too: what a client says after EHLO."""
-    refused, accepted = _b64(b"\0bob\0" + secret), _b64(b"\0alice\0" + secret)
-    bob, alice, encoded = _b64(b"bob"), _b64(b"alice"), _b64(secret)
-    return {
-        "PLAIN, refused": [b"AUTH PLAIN " + refused],
-        "PLAIN, accepted": [b"AUTH PLAIN " + accepted],
-        "PLAIN, after the challenge": [b"AUTH PLAIN", accepted],
-        "PLAIN, for somebody else": [b"AUTH PLAIN " + _b64(b"carol\0bob\0" + secret)],
-        "PLAIN, not encoded": [b"AUTH PLAIN", secret],
-        "PLAIN, a word too many": [b"AUTH PLAIN " + refused + b" " + secret],
-        "PLAIN, twice": [b"AUTH PLAIN " + accepted, b"AUTH PLAIN " + accepted],
-        "LOGIN, refused": [b"AUTH LOGIN", bob, encoded],
-        "LOGIN, accepted": [b"AUTH LOGIN", alice, encoded],
-        "LOGIN, user at once": [b"AUTH LOGIN " + bob, encoded],
-        "LOGIN, not encoded": [b"AUTH LOGIN", b"bob", secret],
-        "LOGIN, cancelled, password too late": [b"AUTH LOGIN", b"*", encoded],
-        "LOGIN, password again": [b"AUTH LOGIN", bob, encoded, encoded],
-        "a bearer token": [b"AUTH XOAUTH2 " + _b64(b"user=a\x01auth=Bearer " + secret + b"\x01\x01")],
-        "an unknown mechanism": [b"AUTH X-NONE " + encoded],
-        "as the mechanism": [b"AUTH " + encoded],
-        "as a command": [secret, encoded, refused],
-        "to another protocol's command": [b"PASS " + secret, b"LOGIN bob " + secret],
-        "in a message": [
-            b"MAIL FROM:<a@b.test>",
-            b"RCPT TO:<c@d.test>",
-            b"DATA",
-            secret + b"\r\n" + encoded + b"\r\n.",
-        ],
-    }
+class Stage(NamedTuple):
+    """A server, and how passwords are sent to it."""
+
+    protocol: str
+    module: str  # of this package: `serving`
+    server: str  # for people
+    ways: Callable[[bytes], Ways]
+    greeting: tuple[bytes, ...] = ()  # what a client says first
+    library: str | None = None  # that has to be installed, and has an instrumentation
+
+
+STAGES: Final = (
+    Stage("SMTP", "canary_smtp", "aiosmtpd", canary_ways.smtp, (b"EHLO client.test",), "aiosmtpd"),
+    Stage("POP3", "canary_pop3", "a server of one's own", canary_ways.pop3),
+)
 
 
 class _Exported(LogRecordProcessor):
@@ -89,42 +75,10 @@ class _Exported(LogRecordProcessor):
         return True
 
 
-class _Handler:
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        return "250 2.0.0 OK"
-
-
-def _authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
-    """Accepts alice; refuses others, and its message quotes the password, as careless servers do."""
-    if data.login == b"alice":
-        return AuthResult(success=True, auth_data=data)
-    return AuthResult(success=False, handled=False, message=f"535 5.7.8 {data.password.decode()} is wrong")
-
-
-@contextlib.contextmanager
-def _serving() -> Iterator[int]:
-    """Serve on a free port of loopback, and say which."""
-    loop = asyncio.new_event_loop()
-
-    def connection() -> SMTP:
-        return SMTP(
-            _Handler(), hostname="canary.test", loop=loop, auth_require_tls=False, authenticator=_authenticate
-        )
-
-    server = loop.run_until_complete(loop.create_server(connection, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_PATIENCE)
-
-
-def _speak(port: int, lines: list[bytes]) -> None:
+def _speak(port: int, lines: tuple[bytes, ...]) -> None:
     with socket.create_connection(("127.0.0.1", port), _PATIENCE) as connection:
         answers = connection.makefile("rb")
-        for line in (None, b"EHLO client.test", *lines, b"QUIT"):
+        for line in (None, *lines, b"QUIT"):
             if line is not None:
                 with contextlib.suppress(OSError):  # the server may have had enough
                     connection.sendall(line + b"\r\n")
@@ -132,6 +86,9 @@ def _speak(port: int, lines: list[bytes]) -> None:
                 pass
             if not answer:
                 return
+        with contextlib.suppress(OSError):
+            while answers.readline():  # to what was sent at once
+                pass
 
 
 @contextlib.contextmanager
@@ -145,33 +102,68 @@ def _logging_to(recorder: Recorder) -> Iterator[None]:
     logging.getLogger().removeHandler(handler)
 
 
+def _is_here(stage: Stage) -> bool:
+    return stage.library is None or importlib.util.find_spec(stage.library) is not None
+
+
+def _instrument(stages: list[Stage], providers: dict[str, Any]) -> None:
+    manual._set_up()
+    manual._scope.bind(*providers.values())
+    for stage in stages:
+        if stage.library is not None:
+            name = f"sessionspan_{stage.library}"
+            (point,) = metadata.entry_points(group="opentelemetry_instrumentor", name=name)
+            point.load()().instrument(**providers)
+
+
+def _try(stage: Stage, recorder: Recorder) -> dict[str, bytes]:
+    """Send a password of its own in each way; which it was."""
+    marked = {way: b"Canary-" + secrets.token_hex(8).encode() + b"/?=x" for way in stage.ways(b"")}
+    serving = importlib.import_module(f"sessionspan.cli.doctor.{stage.module}").serving
+    before = len(recorder.sessions)
+    with serving() as port:
+        for way, secret in marked.items():
+            _speak(port, (*stage.greeting, *stage.ways(secret)[way]))
+        recorder.wait_for_sessions(before + len(marked))
+    return {f"{stage.protocol}: {way}": secret for way, secret in marked.items()}
+
+
+def _encoded(marked: dict[str, bytes]) -> bytes:
+    """One of the passwords as it must not leave."""
+    return base64.b64encode(b"x" + next(iter(marked.values())))
+
+
 def try_all() -> dict[str, Any]:
-    """Send a marked password in every way, each its own, and search everything that was exported for it."""
+    """Send marked passwords to all servers that there are, and search everything that was exported for them."""
     recorder, exported, reader = Recorder(), _Exported(), InMemoryMetricReader()
     recorder.logger_provider.add_log_record_processor(exported)
-    (point,) = metadata.entry_points(group="opentelemetry_instrumentor", name="sessionspan_aiosmtpd")
-    point.load()().instrument(
-        tracer_provider=recorder.tracer_provider,
-        logger_provider=recorder.logger_provider,
-        meter_provider=MeterProvider([reader], shutdown_on_exit=False),
-    )
-    marked = {way: b"Canary-" + secrets.token_hex(8).encode() + b"/?=x" for way in ways(b"")}
-    with _serving() as port, _logging_to(recorder):
-        for way, secret in marked.items():
-            _speak(port, ways(secret)[way])
-        recorder.wait_for_sessions(len(marked))
+    providers = {
+        "tracer_provider": recorder.tracer_provider,
+        "logger_provider": recorder.logger_provider,
+        "meter_provider": MeterProvider([reader], shutdown_on_exit=False),
+    }
+    stages = [stage for stage in STAGES if _is_here(stage)]
+    _instrument(stages, providers)
+    with _logging_to(recorder):
+        marked = {stage: _try(stage, recorder) for stage in stages}
     wire = encode_spans(recorder.spans).SerializeToString() + encode_logs(exported.records).SerializeToString()
     data = reader.get_metrics_data()
     wire += encode_metrics(data).SerializeToString() if data is not None else b""
+    everything = {way: secret for found in marked.values() for way, secret in found.items()}
+    looked_for = {
+        way: [secret, *(derive(secret) for derive in canary_ways.DERIVED)] for way, secret in everything.items()
+    }
     return {
-        "ways": len(marked),
+        "ways": len(everything),
+        "servers": [f"{stage.protocol}, {stage.server}: {len(found)}" for stage, found in marked.items()],
+        "absent": [stage.library for stage in STAGES if stage not in stages],
         "bytes": len(wire),
         "spans": len(recorder.sessions),
         "records": len(exported.records),
         "forms": len(list(encodings(b"password"))),
-        "leaks": [way for way, secret in marked.items() if found_in(wire, [secret])],
+        "leaks": [way for way, forms in looked_for.items() if found_in(wire, forms)],
         # The search finds what is there: the haystack is the real one.
-        "control": b"session.end" in wire and bool(found_in(wire + _b64(b"x" + secret), [secret])),
+        "control": b"session.end" in wire and bool(found_in(wire + _encoded(everything), [*everything.values()])),
     }
 
 
