@@ -11,6 +11,7 @@ from typing import Final
 _LIBRARIES: Final = (
     "sessionspan",
     "aiosmtpd",
+    "pymap",
     "opentelemetry-api",
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp-proto-http",
@@ -25,8 +26,15 @@ def machine() -> dict[str, str]:
         "cpu": f"{_cpu()}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "libraries": ", ".join(f"{name} {metadata.version(name)}" for name in _LIBRARIES),
+        "libraries": ", ".join(f"{name} {_version(name)}" for name in _LIBRARIES),
     }
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:  # pymap, on Python 3.10
+        return "-"
 
 
 def _cpu() -> str:

@@ -40,11 +40,19 @@ def can_count() -> bool:
 class ServerProcess:
     """A server that runs while the ``with`` block does."""
 
-    def __init__(self, variant: Variant, sink: str, *, counted: bool = False, spare_heap: bool = True) -> None:
+    def __init__(
+        self,
+        variant: Variant,
+        sink: str,
+        protocol: str = "smtp",
+        *,
+        counted: bool = False,
+        spare_heap: bool = True,
+    ) -> None:
         self._directory = tempfile.TemporaryDirectory()
         self._counts = Path(self._directory.name) / "counts"
         self._counted = counted
-        command = [sys.executable, "-m", "benchmarks.server", variant.name, sink]
+        command = [sys.executable, "-m", "benchmarks.server", variant.name, sink, protocol]
         if spare_heap:
             command.append("--spare-heap")
         if counted:

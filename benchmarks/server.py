@@ -1,4 +1,4 @@
-"""The server under test, a process of its own: ``python -m benchmarks.server VARIANT SINK_URL``.
+"""The server under test, a process of its own: ``python -m benchmarks.server VARIANT SINK_URL PROTOCOL``.
 
 It says its port on a line of stdout. To `flush` on stdin it exports all that is queued, to `settle` too, once
 no session is open; then it says a line of JSON with its CPU seconds and its memory. It ends when stdin does.
@@ -7,7 +7,6 @@ no session is open; then it says a line of JSON with its CPU seconds and its mem
 from __future__ import annotations
 
 import asyncio
-import functools
 import gc
 import json
 import resource
@@ -15,15 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.servers import SERVERS
 from benchmarks.variants import VARIANTS, Variant
-
-
-class Accepts:
-    """A handler that takes every message."""
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """The message is taken."""
-        return "250 2.0.0 Message accepted"
 
 
 def set_up_sdk(variant: Variant, sink: str) -> list[Any]:
@@ -52,12 +44,10 @@ def set_up_sdk(variant: Variant, sink: str) -> list[Any]:
     return [tracer_provider, logger_provider]
 
 
-def instrument(variant: Variant) -> None:
+def instrument(variant: Variant, protocol: str) -> None:
     """Install what *variant* says."""
     if variant.instrumentation == "sessionspan":
-        from sessionspan_aiosmtpd import AiosmtpdInstrumentor
-
-        AiosmtpdInstrumentor().instrument()
+        SERVERS[protocol].instrument()
     elif variant.instrumentation == "straightforward":
         from benchmarks import straightforward
 
@@ -75,20 +65,17 @@ def spare_heap() -> list[bytes]:
     return held[::5_000]
 
 
-async def serve(providers: list[Any]) -> None:
+async def serve(providers: list[Any], protocol: str) -> None:
     """Serve until stdin ends."""
-    from aiosmtpd.smtp import SMTP
-
     loop = asyncio.get_running_loop()
-    # With a host name of its own the server asks no DNS, which it would do for each connection.
-    make = functools.partial(SMTP, Accepts(), hostname="mx.example.net", loop=loop)
-    server = await loop.create_server(make, "127.0.0.1", 0, backlog=4096)
+    server = await SERVERS[protocol].listen()
+    idle = len(asyncio.all_tasks())
     print(server.sockets[0].getsockname()[1], flush=True)
     orders = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while line := await orders.readline():
         if line.strip() == b"settle":
-            while len(asyncio.all_tasks()) > 1:
+            while len(asyncio.all_tasks()) > idle:
                 await asyncio.sleep(0.01)
         for provider in providers:
             provider.force_flush()
@@ -107,12 +94,12 @@ def usage() -> dict[str, float]:
 
 def main() -> None:
     """Run the variant that the command line names."""
-    name, sink, *options = sys.argv[1:]
+    name, sink, protocol, *options = sys.argv[1:]
     variant = VARIANTS[name]
     providers = set_up_sdk(variant, sink) if variant.sdk else []
-    instrument(variant)
+    instrument(variant, protocol)
     kept = spare_heap() if "--spare-heap" in options else []
-    asyncio.run(serve(providers))
+    asyncio.run(serve(providers, protocol))
     del kept
 
 

@@ -30,7 +30,7 @@ class Variant:
 VARIANTS: Final = {
     variant.name: variant
     for variant in (
-        Variant("bare", "aiosmtpd alone"),
+        Variant("bare", "the server alone"),
         Variant("no-sdk", "sessionspan instruments, no SDK is set up", "sessionspan"),
         Variant("logs", "all telemetry, events as log records", "sessionspan", True, "logs"),
         Variant("span", "all telemetry, events on the span", "sessionspan", True, "span"),
@@ -48,3 +48,10 @@ def peer_of(variant: Variant) -> str | None:
     if variant.instrumentation != "sessionspan":
         return None
     return f"straightforward-{variant.events if variant.sdk else 'no-sdk'}"
+
+
+def variants_of(protocol: str) -> list[str]:
+    """The names of the variants that are measured for *protocol*: only SMTP has a straightforward peer."""
+    return [
+        name for name, each in VARIANTS.items() if protocol == "smtp" or not name.startswith("straightforward")
+    ]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.client import EVENTS
+from benchmarks.dialogues import DIALOGUES, SMTP
 from benchmarks.process import can_count
+from benchmarks.ratios import WARM_UP, Lost, Measured, check_delivered, check_the_same
 from benchmarks.sink import Shape
-from benchmarks.smtp import WARM_UP, Lost, Measured, check_delivered, check_the_same
 from benchmarks.variants import VARIANTS
 
 ROOT = Path(__file__).parent.parent
@@ -28,13 +28,27 @@ def test_all_telemetry_arrives_and_both_instrumentations_say_the_same():
 
     assert list(variants) == list(VARIANTS)
     sessions = WARM_UP + 3
-    assert variants["logs"]["delivered"] == {"span": sessions, "log record": sessions * EVENTS}
-    assert variants["both"]["delivered"]["span event"] == sessions * EVENTS
+    assert variants["logs"]["delivered"] == {"span": sessions, "log record": sessions * SMTP.events}
+    assert variants["both"]["delivered"]["span event"] == sessions * SMTP.events
     for events in ("logs", "span", "both"):
         ours, peer = variants[events], variants[f"straightforward-{events}"]
         assert ours["same_records_as"] == [f"straightforward-{events}"]
         assert ours["attributes"] == peer["attributes"] != {}
         assert ours["delivered"] == peer["delivered"]
+
+
+@pytest.mark.parametrize("protocol", ["pop3", "imap"])
+def test_all_telemetry_of_a_mailbox_protocol_arrives(protocol):
+    if protocol == "imap":
+        pytest.importorskip("pymap", reason="pymap needs Python 3.11")
+    variants = run(protocol, "--cpu-only", "--sessions", "3")
+
+    assert list(variants) == ["bare", "no-sdk", "logs", "span", "both"]
+    sessions, events = WARM_UP + 3, DIALOGUES[protocol].events
+    assert variants["no-sdk"]["delivered"] == {}
+    assert variants["logs"]["delivered"] == {"span": sessions, "log record": sessions * events}
+    assert variants["both"]["delivered"]["span event"] == sessions * events
+    assert f"span {protocol.upper()} session" in variants["span"]["attributes"]
 
 
 def test_instructions_are_counted_where_valgrind_is():
@@ -54,10 +68,10 @@ def test_a_lost_record_fails_the_run():
     record = Shape("log record", "sessionspan.command", (), True, True)
     span = Shape("span", "SMTP session", (), False, False)
     arrived = Measured().shapes
-    arrived.update({span: 10, record: 10 * EVENTS - 1})
+    arrived.update({span: 10, record: 10 * SMTP.events - 1})
 
     with pytest.raises(Lost, match="79"):
-        check_delivered(VARIANTS["logs"], arrived, 10)
+        check_delivered(VARIANTS["logs"], arrived, 10, SMTP.events)
 
 
 def test_a_record_that_the_other_does_not_send_fails_the_run():
