@@ -121,7 +121,7 @@ class Interactions:
     def _listens(self) -> bool:
         """Whether the session has started: before it has, the bytes are a proxy's, and its level is not known."""
         if self._texts is _NO_TEXTS and self._session.started:
-            self._texts = _texts(self._observer)
+            self._texts = _texts(self._session, self._observer)
         return self._texts is not _NO_TEXTS
 
     def _tell(self) -> None:
@@ -158,9 +158,9 @@ class _NoTexts:
 _NO_TEXTS: Final = _NoTexts()
 
 
-def _texts(observer: Observer) -> _Texts:
-    """Where the texts of a session with *observer* come from."""
-    if settings().capture != "content":
+def _texts(session: Session, observer: Observer) -> _Texts:
+    """Where the texts of *session* with *observer* come from."""
+    if session.capture_level != "content":
         return _NoTexts()
     return _CommandTexts() if getattr(observer, "knows_secrets", True) else _FreeTexts()
 
