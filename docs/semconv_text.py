@@ -142,7 +142,8 @@ ATTRIBUTES: dict[str, Text] = {
         "The enhanced status code (RFC 3463) at the start of the reply's text.", examples=("2.1.5", "5.7.8")
     ),
     "sessionspan.reply.response_code": Text(
-        "The response code in brackets at the start of the reply's text (IMAP: RFC 5530; POP3: RFC 2449).",
+        "The response code in brackets at the start of the reply's text (IMAP: RFC 5530; POP3: RFC 2449; "
+        "ManageSieve: RFC 5804 1.3).",
         examples=("AUTHENTICATIONFAILED", "SYS/TEMP", "_OTHER"),
         note="From a closed set; anything else is `_OTHER`.",
     ),

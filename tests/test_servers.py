@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
+from sievelib import managesieve  # type: ignore[import-untyped]
 
 from sessionspan import current_session, handler_session, manual, session, settings, stream_session
 from sessionspan.servers import _OBSERVERS
@@ -832,5 +833,42 @@ def test_an_imap_server_of_ones_own_is_told(recorder: Recorder) -> None:
     names = [event["sessionspan.command.name"] for event in recorder.named("command")]
     assert names == ["CAPABILITY", "LOGIN", "LOGOUT"]
     attributes = recorder.sessions[0].attributes or {}
+    assert (attributes["username"], attributes["sessionspan.end_reason"]) == ("alice", "quit")
+    assert "secret" not in recorder.everything()
+
+
+@pytest.mark.filterwarnings("ignore:Credentials are sent over an unencrypted connection")
+def test_a_managesieve_server_of_ones_own_is_told(recorder: Recorder) -> None:
+    @stream_session("managesieve")
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'"IMPLEMENTATION" "own"\r\n"SASL" "PLAIN"\r\n"VERSION" "1.0"\r\nOK\r\n')
+        while line := await reader.readline():
+            if line.endswith(b"+}\r\n"):
+                await reader.readexactly(int(line.rpartition(b"{")[2][:-4]))
+                await reader.readline()
+            writer.write(b"OK\r\n")
+            await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+
+        def speak() -> None:
+            client = managesieve.Client(*server.sockets[0].getsockname())
+            assert client.connect("alice", "secret")
+            assert client.putscript("mine", 'AUTHENTICATE "PLAIN"\r\nkeep;')
+            client.logout()
+
+        async with server:
+            await asyncio.to_thread(speak)
+            await asyncio.to_thread(recorder.wait_for_session)
+
+    asyncio.run(main())
+    names = [event["sessionspan.command.name"] for event in recorder.named("command")]
+    assert names == ["AUTHENTICATE", "PUTSCRIPT", "LOGOUT"]
+    (span,) = recorder.sessions
+    attributes = span.attributes or {}
+    assert span.name == "MANAGESIEVE session"
+    assert attributes["network.protocol.name"] == "managesieve"
     assert (attributes["username"], attributes["sessionspan.end_reason"]) == ("alice", "quit")
     assert "secret" not in recorder.everything()

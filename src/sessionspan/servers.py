@@ -70,6 +70,7 @@ _OBSERVERS: Final[dict[str, _Factory]] = {
     "FTP": _Factory("sessionspan.protocols.ftp", "FTPObserver"),
     "IMAP": _Factory("sessionspan.protocols.imap", "IMAPObserver"),
     "LMTP": _Factory("sessionspan.protocols.smtp", "SMTPObserver", {"lmtp": True}),
+    "MANAGESIEVE": _Factory("sessionspan.protocols.managesieve", "ManageSieveObserver"),
     "POP3": _Factory("sessionspan.protocols.pop3", "POP3Observer"),
     "SMTP": _Factory("sessionspan.protocols.smtp", "SMTPObserver"),
 }

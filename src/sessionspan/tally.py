@@ -20,6 +20,7 @@ from sessionspan.events import (
 # refusals among them, and the others.
 VITAL_EVENTS: Final = 10_000
 _USERS: Final = 100  # distinct users that are told apart
+_FAILED: Final = frozenset(("4xx", "5xx", "no", "bad", "bye", "err"))
 
 
 class Tally:
@@ -60,7 +61,9 @@ class Tally:
         if kind is Command:
             assert isinstance(event, Command)
             self.commands += 1
-            self.failed_commands += event.reply_status in ("4xx", "5xx", "no", "bad", "bye", "err")
+            # A BYE to LOGOUT is what was asked for.
+            failed = event.reply_status in _FAILED and (event.reply_status, event.command) != ("bye", "LOGOUT")
+            self.failed_commands += failed
             self.last_reply = (event.reply_code, event.reply_enhanced_status)
         elif kind is MailReception:
             self.accepted += 1

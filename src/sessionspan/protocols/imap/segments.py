@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from sessionspan.protocols.lines import LINE_LIMIT, Lines
 
@@ -24,6 +24,7 @@ class Segments(Lines):
     """`Lines` whose end is read even where they are cut, since a literal may follow."""
 
     __slots__ = ("literal",)
+    _mark: ClassVar[re.Pattern[bytes]] = _MARK
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,13 +41,12 @@ class Segments(Lines):
             return None
         line = bytes(self._buffer[:end]).rstrip(b"\r")
         del self._buffer[: end + 1]
-        self.literal = _literal(line)
+        self.literal = self._literal(line)
         head, self._head = self._head, None
         return (head if head is not None else line)[:LINE_LIMIT]
 
-
-def _literal(line: bytes) -> Literal | None:
-    if not line.endswith(b"}"):
-        return None
-    mark = _MARK.search(line, max(0, len(line) - _TAIL))
-    return Literal(int(mark[1]), not mark[2]) if mark is not None else None
+    def _literal(self, line: bytes) -> Literal | None:
+        if not line.endswith(b"}"):
+            return None
+        mark = self._mark.search(line, max(0, len(line) - _TAIL))
+        return Literal(int(mark[1]), not mark[2]) if mark is not None else None

@@ -1,0 +1,194 @@
+"""What observers of protocols of lines share: commands until their replies, and the time that each takes.
+
+A protocol is a subclass. It says how the client's next bytes are read in each mode (``_readers``), what a line
+says (``_parse``), what of a command is kept (``_begins``), and what it is when it has no reply
+(``_gets_no_reply``); how replies are read is its own. It feeds replies to its commands in their order.
+
+A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
+answered the one before: bytes that are taken while a command is unanswered mean that it will not be answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, auto
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from sessionspan.events import Event
+from sessionspan.protocols.lines import Lines, pieces
+from sessionspan.protocols.sasl import Exchange
+
+_NOTHING: Final[tuple[Event, ...]] = ()
+
+PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
+OTHER: Final = "_OTHER"  # a verb, or a code, outside of the closed set
+
+
+class Mode(IntEnum):  # an int hashes in C, and a table is asked for each line
+    """How the client's next bytes are read; each protocol has some of these."""
+
+    GREETING = auto()  # the server has not spoken; in lock-step, what it takes now is a PROXY header
+    LINES = auto()
+    HELD = auto()  # the reply to a command decides how to go on
+    SASL = auto()
+    ANNOUNCED = auto()  # a literal that is sent when the server asks for it
+    LITERAL = auto()
+    MORE = auto()  # the line goes on behind a literal
+    LOST = auto()  # we lost track; nothing is read any more
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A command that has no final reply yet."""
+
+    verb: str
+    sequence: int
+    since: float | None  # when the server began to work on it; None while it waits for the client
+    busy: float = 0.0  # seconds that the server has worked on it
+    mechanism: str | None = None
+    exchange: Exchange | None = None  # of a login by SASL
+    cancelled: bool = False  # of such a login: the client sent `*`
+
+
+Command = TypeVar("Command", bound=Pending)
+
+
+class Dialogue(Generic[Command]):
+    """Watches one connection: bytes of both sides in, events out."""
+
+    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
+    __slots__ = ("_clock", "_commands", "_events", "_inbox", "_lockstep", "_mode", "_pending", "end_reason")
+
+    _readers: ClassVar[Mapping[Mode, Callable[[Any], bool]]]
+
+    def __init__(self, clock: Callable[[], float], *, lockstep: bool = False, inbox: Lines | None = None) -> None:
+        """*clock* counts seconds."""
+        self.end_reason: str | None = None
+        self._clock = clock
+        self._lockstep = lockstep
+        self._mode = Mode.GREETING
+        self._inbox = inbox if inbox is not None else Lines()
+        self._pending: list[Command] = []
+        self._events: list[Event] = []
+        self._commands = 0
+
+    # What each protocol says of itself.
+
+    def _parse(self, line: bytes) -> tuple[str, bytes]:
+        """Verb and argument of the line that begins a command; the argument of a verb outside the set is empty."""
+        raise NotImplementedError
+
+    def _begins(self, verb: str, argument: bytes) -> None:
+        """A command begins, number ``_commands``: put it with those that wait for a reply."""
+        raise NotImplementedError
+
+    def _gets_no_reply(self, command: Command, at_end: bool = False) -> None:
+        """*command* gets no reply, or no end of one: tell it, and wait for it no longer."""
+        raise NotImplementedError
+
+    # The doors.
+
+    def client_sent(self, data: bytes) -> Sequence[Event]:
+        """Take bytes of the client; return the events that they complete."""
+        for piece in pieces(data):
+            self._inbox.feed(piece)
+            self._read()
+        return self._said()
+
+    def finish(self) -> Sequence[Event]:
+        """The connection is over: return the events of what was left open."""
+        while self._pending:
+            self._gets_no_reply(self._pending[0], at_end=True)
+        self._mode = Mode.LOST
+        self._inbox.clear()
+        return self._said()
+
+    def _said(self) -> Sequence[Event]:
+        if not self._events:
+            return _NOTHING
+        events, self._events = self._events, []
+        return events
+
+    # What the client sends, by mode. A reader returns whether it read something.
+
+    def _read(self) -> None:
+        while self._readers[self._mode](self):
+            pass
+        if self._inbox.overflowed:
+            self._mode = Mode.LOST
+
+    def _read_greeting(self) -> bool:
+        if self._lockstep:
+            self._inbox.clear()
+        return False
+
+    def _read_held(self) -> bool:
+        if not self._lockstep:
+            return False
+        self._mode = Mode.LINES  # taken before a reply, so there will be none
+        return True
+
+    def _read_lost(self) -> bool:
+        self._inbox.clear()
+        return False
+
+    def _read_line(self) -> bool:
+        line = self._inbox.next_line()
+        if line is None:
+            return False
+        verb, argument = self._parse(line)
+        if self._lockstep and self._pending:
+            if verb == OTHER and self._pending[0].exchange is not None:
+                self._take_response(self._pending[0], line)  # a mechanism of somebody's own
+                return True
+            self._gets_no_reply(self._pending[0])
+        if len(self._pending) >= PENDING:
+            self._mode = Mode.LOST
+            return False
+        self._commands += 1
+        self._begins(verb, argument)
+        return True
+
+    def _read_sasl(self) -> bool:
+        line = self._inbox.next_line()
+        if line is None:
+            return False
+        self._take_response(self._pending[0], line)
+        return True
+
+    def _take_response(self, command: Command, response: bytes) -> None:
+        command.since = self._clock()
+        if response.strip() == b"*":  # RFC 4954 4, 5034 4, 5804 2.1
+            command.cancelled = True
+        elif command.exchange is not None:
+            command.exchange.response(response)
+        self._mode = Mode.HELD
+
+    # What the server answers.
+
+    def _asks(self, command: Command, challenge: bytes) -> None:
+        """The server asks the client for the next response of the exchange."""
+        if command.exchange is not None:
+            command.exchange.challenge(challenge)
+        self._pause(command)
+        self._mode = Mode.SASL
+
+    def _go_on(self) -> None:
+        """The reply that decides how to go on has come: commands again, unless we lost track."""
+        if self._mode is not Mode.LOST:
+            self._mode = Mode.LINES
+
+    def _pause(self, command: Command) -> None:
+        """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
+        if command.since is not None:
+            command.busy += self._clock() - command.since
+            command.since = None
+
+
+def known(code: bytes, codes: frozenset[str]) -> str:
+    """*code* as *codes* has it, by the levels that it has (``QUOTA/MAXSIZE``, RFC 2449 8, 5804 1.3)."""
+    found = code.decode("ascii", "replace").upper()
+    while found and found not in codes:
+        found = found.rpartition("/")[0]  # a client knows the first levels
+    return found or OTHER
