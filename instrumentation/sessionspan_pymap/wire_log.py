@@ -1,8 +1,7 @@
 """Which lines of pymap's own wire logs may be exported: those that do not quote what was said on the wire.
 
 At DEBUG it logs all that clients send, LOGIN and the answers of AUTHENTICATE included, and all that it answers,
-mail included; its ManageSieve server, whose sessions are not recorded yet, does the same. Your own handlers get
-all lines as before.
+mail and scripts included. Your own handlers get all lines as before.
 """
 
 from __future__ import annotations
@@ -12,10 +11,18 @@ from typing import Final
 
 from sessionspan.exported_logs import LogFilter
 
-_ADMITTED: Final = frozenset(("%s +++| %s", "%s ---| %s", "%s <->| %s", "%s <->| <TLS failure: %s>"))
-
-
 _WIRE_LOGS: Final = frozenset(("pymap.imap", "pymap.sieve.manage"))
+_ADMITTED: Final = frozenset(
+    (
+        "%s +++| %s",
+        "%s ---| %s",
+        "%s <->| %s",
+        "%s <->| <TLS failure: %s>",
+        "%d +++| %s",
+        "%d ---| %s",
+        "%d <->| %s",
+    )
+)
 
 
 def _admits(record: logging.LogRecord) -> bool:

@@ -63,8 +63,10 @@ class Wire:
         self._session.count_bytes(from_client=self._from_client, from_server=self._from_server)
 
 
-# `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there.
+# `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there; a reader of somebody's own making
+# may have it alone.
 _READS: Final = ("readuntil", "readexactly", "read")
+_OTHER_READS: Final = ("readline", "readexactly", "read")
 _WRITES: Final = ("write", "writelines")
 
 
@@ -76,16 +78,18 @@ def tap_streams(reader: Any, writer: Any, wire: Wire) -> None:
     asks for its type is still its own. `untap_streams` puts them back.
     """
     tap = _StreamTap(reader, writer, wire)
-    for name in _READS:
-        setattr(reader, name, getattr(tap, name))
+    for name in _READS if hasattr(reader, "readuntil") else _OTHER_READS:
+        if hasattr(reader, name):
+            setattr(reader, name, getattr(tap, name))
     for name in _WRITES:
-        setattr(writer, name, getattr(tap, name))
+        if hasattr(writer, name):
+            setattr(writer, name, getattr(tap, name))
 
 
 @guard
 def untap_streams(reader: Any, writer: Any) -> None:
     """Stop listening to a pair that `tap_streams` tapped."""
-    for name in _READS:
+    for name in {*_READS, *_OTHER_READS}:
         vars(reader).pop(name, None)
     for name in _WRITES:
         vars(writer).pop(name, None)
@@ -95,15 +99,24 @@ class _StreamTap:
     """Stands before the methods of one stream pair."""
 
     # One object with slots and its bound methods, not closures: a server keeps them for each idle connection.
-    __slots__ = ("_read", "_readexactly", "_readuntil", "_wire", "_write", "_writelines")
+    __slots__ = ("_read", "_readexactly", "_readline", "_readuntil", "_wire", "_write", "_writelines")
 
     def __init__(self, reader: Any, writer: Any, wire: Wire) -> None:
-        self._read, self._readexactly, self._readuntil = reader.read, reader.readexactly, reader.readuntil
-        self._write, self._writelines = writer.write, writer.writelines
+        self._readuntil: Any = getattr(reader, "readuntil", None)
+        self._readline: Any = getattr(reader, "readline", None)
+        self._readexactly: Any = getattr(reader, "readexactly", None)
+        self._read: Any = getattr(reader, "read", None)
+        self._write = writer.write
+        self._writelines: Any = getattr(writer, "writelines", None)
         self._wire = wire
 
     async def readuntil(self, separator: Any = b"\n") -> bytes:
         data: bytes = await self._readuntil(separator)
+        self._wire.client(data)
+        return data
+
+    async def readline(self) -> bytes:
+        data: bytes = await self._readline()
         self._wire.client(data)
         return data
 

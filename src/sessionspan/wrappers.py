@@ -74,6 +74,24 @@ def after_awaiting(look: Callable[..., None]) -> Wrapper:
     return wrap
 
 
+def after_raising(look: Callable[..., None]) -> Wrapper:
+    """Await a coroutine function; when it raises, *look* at the error (first) and the arguments."""
+    look_safely = guard(look)
+
+    def wrap(original: Callable[..., Awaitable[Any]]) -> Function:
+        @functools.wraps(original)
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await original(*args, **kwargs)
+            except Exception as error:
+                look_safely(error, *args, **kwargs)
+                raise
+
+        return wrapper
+
+    return wrap
+
+
 def in_session(look: Callable[..., Session | None]) -> Wrapper:
     """Call inside the session that *look* returns, so that what the library starts there inherits it."""
     look_safely = guard(look)

@@ -2,185 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
 import contextlib
 import imaplib
-import logging
-import socket
-import ssl
 import threading
-from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
-from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.trace import SpanKind, StatusCode
-from proxyprotocol.reader import ProxyProtocolReader
 from proxyprotocol.version import ProxyProtocolVersion
 from pymap.backend.dict import DictBackend
-from pymap.imap import IMAPServer
-from pysasl.hashing import BuiltinHash
 
 from sessionspan import current_session
 from sessionspan import settings as settings_module
-from sessionspan.guard import guard
 from sessionspan.testing import Recorder
-from sessionspan_pymap import PymapInstrumentor
-from tests.canary import found_in
-from tests.exported import Exported
-
-AUTHORITY = trustme.CA()
-SECRET = b"CanaryPassw0rd-7f3a/?=x"
-B64 = base64.b64encode
-PASSWORD = SECRET.decode()
+from tests.instrumentation.kit_pymap import B64, PASSWORD, SECRET, instrumented_pymap, serving
 
 
 @pytest.fixture(autouse=True)
 def instrumented(recorder: Recorder) -> Iterator[None]:
-    before = guard.failures
-    PymapInstrumentor().instrument(
-        tracer_provider=recorder.tracer_provider,
-        logger_provider=recorder.logger_provider,
-        meter_provider=recorder.meter_provider,
-    )
-    yield
-    PymapInstrumentor().uninstrument()
-    assert guard.failures == before
-
-
-class Server:
-    """A running server, and clients for it."""
-
-    def __init__(self, address: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self.address = address
-        self.loop = loop
-
-    def connect(self, header: bytes = b"") -> Client:
-        connection = socket.socket(socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET)
-        connection.settimeout(10)
-        connection.connect(self.address)
-        connection.sendall(header)
-        return Client(connection)
-
-    def imap(self) -> imaplib.IMAP4:
-        return imaplib.IMAP4(self.address[0], self.address[1], timeout=10)
-
-    def login(self) -> imaplib.IMAP4:
-        client = self.imap()
-        client.login("alice", PASSWORD)
-        return client
-
-
-class Client:
-    """Speaks raw lines, so that the bytes on the wire are the test's own."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self.socket = connection
-        self.address = connection.getsockname()
-        self._file = connection.makefile("rb")
-
-    def send(self, data: bytes) -> None:
-        self.socket.sendall(data)
-
-    def read_line(self) -> bytes:
-        return self._file.readline().rstrip(b"\r\n")
-
-    def read_to(self, *starts: bytes) -> bytes:
-        """Lines up to one that begins with one of *starts*; b"" at the end of the connection."""
-        while True:
-            line = self.read_line()
-            if not line or line.startswith(starts):
-                return line
-
-    def command(self, line: bytes) -> bytes:
-        self.send(line + b"\r\n")
-        return self.read_to(line.partition(b" ")[0], b"+", b"* BYE", b"* BAD")
-
-    def starttls(self) -> None:
-        context = ssl.create_default_context()
-        AUTHORITY.configure_trust(context)
-        assert self.command(b"t STARTTLS").startswith(b"t OK")
-        self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
-        self._file = self.socket.makefile("rb")
-
-    def reset(self) -> None:
-        """Close with a RST instead of a FIN."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        self.close()
-
-    def close(self) -> None:
-        self._file.close()
-        self.socket.close()
-
-
-@contextlib.contextmanager
-def serving(
-    *, backend: type[DictBackend] = DictBackend, path: Path | None = None, **overrides: Any
-) -> Iterator[Server]:
-    """Serve the demo mailboxes of alice in a thread, on a free port or a unix socket."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
-    args = Namespace(
-        host=None,
-        port=0,
-        debug=False,
-        cert=None,
-        key=None,
-        tls=True,
-        passlib_cfg=None,
-        proxy_protocol=None,
-        demo_data=True,
-        demo_user="alice",
-        demo_password=PASSWORD,
-    )
-    overrides = {
-        "ssl_context": context,
-        "hash_context": BuiltinHash(hash_name="sha256", salt_len=8, rounds=1),
-        "invalid_user_sleep": 0.0,
-        **overrides,
-    }
-    loop = asyncio.new_event_loop()
-    held = []  # nobody else holds the task that serves a connection, in Python 3.13
-
-    async def listen() -> asyncio.Server:
-        served, config = await backend.init(args, **overrides)
-        config.apply_context()
-        serve = ProxyProtocolReader(config.proxy_protocol).get_callback(
-            IMAPServer(served.login, config), timeout=10
-        )
-
-        async def callback(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            held.append((reader, writer))
-            await serve(reader, writer)
-
-        if path is not None:
-            return await asyncio.start_unix_server(callback, str(path))
-        return await asyncio.start_server(callback, "127.0.0.1", 0)
-
-    server = loop.run_until_complete(listen())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield Server(server.sockets[0].getsockname(), loop)
-    finally:
-        loop.call_soon_threadsafe(_stop, loop)
-        thread.join()
-        server.close()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
-
-
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
-    for task in asyncio.all_tasks(loop):
-        task.cancel()
-    loop.call_later(0.05, loop.stop)
+    with instrumented_pymap(recorder):
+        yield
 
 
 def commands(recorder: Recorder) -> list[str]:
@@ -407,7 +251,8 @@ def test_starttls_goes_on_in_the_same_session(recorder: Recorder) -> None:
     with serving() as server:
         client = server.connect()
         client.read_line()
-        client.starttls()
+        assert client.command(b"t STARTTLS").startswith(b"t OK")
+        client.shake_hands()
         client.command(b"1 LOGIN alice " + SECRET)
         client.command(b"2 LOGOUT")
         told = attributes(recorder)
@@ -549,87 +394,3 @@ def test_an_evil_client_is_one_session(recorder: Recorder, evil: bytes, goes: st
         client.reset() if goes == "reset" else client.close()
         span = recorder.wait_for_session()
     assert span.status.status_code is StatusCode.UNSET
-
-
-# No credential leaves.
-
-
-@pytest.fixture
-def exported(recorder: Recorder) -> Iterator[Exported]:
-    """All of pymap's logging at DEBUG goes to OTel, as with opentelemetry-instrumentation-logging."""
-    kept = Exported()
-    recorder.logger_provider.add_log_record_processor(kept)
-    handler = LoggingHandler(logger_provider=recorder.logger_provider)
-    logger = logging.getLogger("pymap")
-    logger.addHandler(handler)
-    logger.setLevel(logging.DEBUG)
-    yield kept
-    logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
-
-
-SIZE = len(SECRET)
-GOOD, BAD = B64(b"\0alice\0" + SECRET), B64(b"\0bob\0" + SECRET)
-WAYS: dict[str, bytes] = {
-    "login, accepted": b"1 LOGIN alice " + SECRET,
-    "login, refused": b"1 LOGIN bob " + SECRET,
-    "login, quoted": b'1 LOGIN "bob" "' + SECRET + b'"',
-    "login, quote not closed": b'1 LOGIN "bob" "' + SECRET,
-    "login, literals": b"1 LOGIN {3+}\r\nbob {%d+}\r\n" % SIZE + SECRET,
-    "login, literal without a wait": b"1 LOGIN bob {%d}\r\n" % SIZE + SECRET,
-    "login, literal too short": b"1 LOGIN bob {3+}\r\n" + SECRET,
-    "login, literal too long": b"1 LOGIN bob {%d+}\r\n" % (SIZE + 2) + SECRET + b"\r\n",
-    "login, password only": b"1 LOGIN " + SECRET,
-    "login, password only, quoted": b'1 LOGIN "' + SECRET + b'"',
-    "login, password only, literal": b"1 LOGIN {%d+}\r\n" % SIZE + SECRET,
-    "login, twice": b"1 LOGIN alice " + SECRET + b"\r\n2 LOGIN alice " + SECRET,
-    "login without a tag": b"LOGIN bob " + SECRET,
-    "plain, accepted": b"1 AUTHENTICATE PLAIN\r\n" + GOOD,
-    "plain, refused": b"1 AUTHENTICATE PLAIN\r\n" + BAD,
-    "plain, initial": b"1 AUTHENTICATE PLAIN " + GOOD,
-    "plain, initial as literal": b"1 AUTHENTICATE PLAIN {%d+}\r\n" % len(BAD) + BAD,
-    "plain, with authzid": b"1 AUTHENTICATE PLAIN\r\n" + B64(b"carol\0bob\0" + SECRET),
-    "plain, malformed": b"1 AUTHENTICATE PLAIN\r\n" + SECRET,
-    "plain, not split": b"1 AUTHENTICATE PLAIN\r\n" + B64(SECRET),
-    "plain, cancelled, password too late": b"1 AUTHENTICATE PLAIN\r\n*\r\n" + GOOD,
-    "plain, again": b"1 AUTHENTICATE PLAIN\r\n" + BAD + b"\r\n" + BAD,
-    "login mechanism": b"1 AUTHENTICATE LOGIN\r\n" + B64(b"bob") + b"\r\n" + B64(SECRET),
-    "login mechanism, plain text": b"1 AUTHENTICATE LOGIN\r\nbob\r\n" + SECRET,
-    "unknown mechanism": b"1 AUTHENTICATE X-NONE " + B64(SECRET),
-    "the mechanism is the password": b"1 AUTHENTICATE " + B64(SECRET),
-    "a bare password": SECRET + b"\r\n" + B64(SECRET),
-    "the tag is the password": SECRET + b" NOOP\r\n" + SECRET + b" LOGIN bob x",
-    "the command is the password": b"1 " + SECRET + b"\r\n1 UID " + SECRET,
-    "password as argument": b"1 SELECT " + SECRET + b"\r\n2 APPEND x {%d+}\r\n" % SIZE + SECRET,
-    "password in idle": b"0 LOGIN alice " + SECRET + b"\r\n1 SELECT INBOX\r\n2 IDLE\r\n" + SECRET,
-}
-
-
-@pytest.mark.parametrize("capture", ["metadata", "content"])
-@pytest.mark.parametrize("way", WAYS)
-def test_no_credential_leaves(
-    recorder: Recorder, exported: Exported, way: str, capture: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SESSIONSPAN_CAPTURE", capture)
-    settings_module.reload()
-    with serving() as server:
-        client = server.connect()
-        client.read_line()
-        client.send(WAYS[way] + b"\r\nz LOGOUT\r\n")
-        client.socket.settimeout(0.2)
-        with contextlib.suppress(OSError):
-            client.read_to(b"z ")
-        client.close()
-        recorder.wait_for_session()
-    wire = encode_spans(recorder.spans).SerializeToString() + encode_logs(exported.records).SerializeToString()
-    assert b"session.end" in wire  # the haystack is the real one
-    assert b"+++|" in wire
-    assert found_in(wire, [SECRET]) == []
-    assert found_in(recorder.everything().encode(), [SECRET]) == []
-
-
-@pytest.mark.parametrize("logger", ["pymap.imap", "pymap.sieve.manage"])
-def test_no_wire_log_of_the_library_is_exported(recorder: Recorder, exported: Exported, logger: str) -> None:
-    logging.getLogger(logger).debug("%s -->| %s", 1, b"LOGIN alice secret")
-    logging.getLogger("pymap.backend").debug("a line of another kind")
-    assert [str(record.log_record.body) for record in exported.records] == ["a line of another kind"]

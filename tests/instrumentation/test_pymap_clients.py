@@ -18,7 +18,7 @@ from sessionspan.testing import Recorder
 from sessionspan_pymap import PymapInstrumentor
 from tests import kit_crowd, kit_evil
 from tests.canary import found_in
-from tests.instrumentation.kit_pymap import serving
+from tests.instrumentation.kit_pymap_streams import serving
 from tests.kit_clients import PATIENCE, Place, curl, fetchmail, mbsync
 from tests.kit_servers import AUTHORITY, client_context, serve_pop3, streams
 

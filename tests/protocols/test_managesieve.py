@@ -627,7 +627,6 @@ SECRETS = [
     b'AUTHENTICATE "PLAIN" "' + b64(b"\0bob\0" + SECRET) + b'"',
     b'AUTHENTICATE "PLAIN" "' + SECRET + b'"',
     b'AUTHENTICATE "PLAIN"',
-    b'AUTHENTICATE "LOGIN"',
     b'AUTHENTICATE "CRAM-MD5"',
     b'AUTHENTICATE "XOAUTH2" {%d+}' % len(SECRET),
     b'AUTHENTICATE "' + SECRET + b'"',

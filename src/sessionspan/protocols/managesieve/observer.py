@@ -158,7 +158,11 @@ class ManageSieveObserver(Dialogue[Pending]):
         if reply.asks and self._mode is Mode.ANNOUNCED:
             self._pause(command)
             self._mode = Mode.LITERAL
-        elif reply.challenge is not None and self._mode is Mode.HELD and command.exchange is not None:
+        elif reply.challenge is not None and self._mode in (Mode.HELD, Mode.ANNOUNCED):
+            if self._mode is Mode.ANNOUNCED:
+                self._whole(command)  # the server went on without it
+            if command.exchange is None:
+                return
             command.strings = Strings()
             command.challenged = True
             self._asks(command, reply.challenge)
