@@ -9,6 +9,7 @@ import functools
 import hashlib
 import hmac
 import imaplib
+import importlib
 import inspect
 import logging
 import poplib
@@ -26,7 +27,6 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
-from sievelib import managesieve  # type: ignore[import-untyped]
 
 from sessionspan import current_session, handler_session, manual, session, settings, stream_session
 from sessionspan.servers import _OBSERVERS
@@ -46,6 +46,8 @@ from tests.kit_servers import (
     serving,
     streams,
 )
+
+managesieve: Any = importlib.import_module("sievelib.managesieve")
 
 
 @pytest.fixture(autouse=True)
