@@ -36,6 +36,7 @@ from semconv_text import (
 from sessionspan import facts, metrics, names, protocols
 from sessionspan.ending import END_REASONS, OUTCOMES
 from sessionspan.events import Event, Privacy, attributes_of, catalogue
+from sessionspan.projection import SYSTEMS
 from sessionspan.protocols.sasl import MECHANISMS
 from sessionspan.redaction import hashed_key
 from sessionspan.session import Side
@@ -176,7 +177,7 @@ def events_page() -> str:
     ]
     table = "\n".join(["| attribute | type | when | meaning |", "|---|---|---|---|", *rows])
     intro = (HERE / "events-intro.md").read_text().replace("<!-- the span's attributes -->", table)
-    return (NOTE + intro + "\n" + "".join(map(_event, catalogue()))).rstrip() + "\n"
+    return NOTE + intro + "\n" + "".join(map(_event, catalogue())) + _elsewhere()
 
 
 def _event(event: type[Event]) -> str:
@@ -191,9 +192,21 @@ def _event(event: type[Event]) -> str:
         lines += ["| attribute | type | meaning | class |\n|---|---|---|---|\n" + "\n".join(rows) + "\n"]
     else:
         lines += ["No attributes besides the identity.\n"]
-    if event.seed_names:
-        lines += ["Known elsewhere as: " + ", ".join(f"`{name}`" for name in event.seed_names) + ".\n"]
     return "\n".join(lines) + "\n"
+
+
+def _elsewhere() -> str:
+    """The table of what other systems call the events."""
+    rows = [
+        f"| `{event.name.removeprefix('sessionspan.')}` | "
+        + " | ".join(", ".join(f"`{name}`" for name in getattr(event.seed_names, system)) for system in SYSTEMS)
+        + " |"
+        for event in catalogue()
+        if any(event.seed_names)
+    ]
+    intro = "## Known elsewhere as\n\nMore of each system is in [Coming from other systems](migration.md).\n\n"
+    head = f"| event | {' | '.join(SYSTEMS.values())} |\n|---{'|---' * len(SYSTEMS)}|\n"
+    return intro + head + "\n".join(rows) + "\n"
 
 
 def _meaning(key: str) -> str:
@@ -340,8 +353,9 @@ def _event_definition(event: type[Event]) -> dict[str, Any]:
         if field.privacy[0] in _HASHED and hashed_key(field.key) not in identity():
             refs.append(_ref(hashed_key(field.key), {"opt_in": f"In place of `{field.key}`."}))
     told: dict[str, Any] = {"severity": event.severity.name}
-    if event.seed_names:
-        told["seed_names"] = list(event.seed_names)
+    seed_names = {system: list(found) for system, found in event.seed_names._asdict().items() if found}
+    if seed_names:
+        told["seed_names"] = seed_names
     return {
         "name": event.name,
         "brief": str(event.__doc__),

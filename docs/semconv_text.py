@@ -203,12 +203,37 @@ ATTRIBUTES: dict[str, Text] = {
     "sessionspan.mail.message.size": Text(
         "Bytes of the message, without dot-stuffing and the final dot.", "int", (2048,)
     ),
+    "sessionspan.mail.message.uid": Text(
+        "The unique id of the message in its mailbox: of POP3 its UIDL (RFC 1939 7), of IMAP its UID, in decimal.",
+        examples=("4827313", "whqtswO00WBw418f9t5JxYwZ"),
+        note="As far as the session has shown it, in this response or an earlier one.",
+    ),
+    "sessionspan.mail.message.id": Text(
+        "The message's Message-ID (RFC 5322 3.6.4), without its angle brackets.",
+        examples=("01IDEQPFAOH@foo.albany.edu",),
+        note="As far as the header was sent with the message, and it stands in its first 16 KiB.",
+    ),
     "sessionspan.mail.reception.protocol": Text(
         "How the message came (RFC 3848, without the letters for TLS and AUTH, which have attributes).",
         values=("SMTP", "ESMTP", "LMTP"),
     ),
     "sessionspan.mail.response.command": Text(
         "The command to which this was the reply; `.` is the end of the content.", examples=("RCPT", ".")
+    ),
+    "sessionspan.store.log_id": Text(
+        "The run of the program: the same for all that one process does to messages, and no other's.",
+        examples=("27I80009GF",),
+        note="A forked child is a run of its own.",
+    ),
+    "sessionspan.store.mailbox": Text(
+        "The mailbox, as its user sees it: out of modified UTF-7. POP3 has one only, without a name.",
+        examples=("INBOX", "Entw\xfcrfe"),
+    ),
+    "sessionspan.store.user.name": Text("The account that is managed.", examples=("jdoe",)),
+    "sessionspan.store.user.profile": Text(
+        "What of the account's profile was set, or changed; never a password.",
+        "string[]",
+        (("quota:10240 -> 20480",),),
     ),
     "sessionspan.event.count": Text("Events of the session that were recorded.", "int", (15,)),
     "sessionspan.event.dropped.count": Text(

@@ -18,7 +18,7 @@ import trustme
 
 AUTHORITY = trustme.CA()
 STAMP = "<1896.697170952@pop.example>"
-MESSAGE = b"Subject: hi\r\n\r\nhello\r\n..stuffed\r\n.\r\n"
+MESSAGE = b"Subject: hi\r\nMessage-ID: <hi@mail.example>\r\n\r\nhello\r\n..stuffed\r\n.\r\n"
 
 
 def decoded(line: bytes) -> bytes:
@@ -109,7 +109,7 @@ class Maildrop:
         return b"+OK 1 20\r\n" if argument else b"+OK\r\n1 20\r\n.\r\n"
 
     def UIDL(self, argument: bytes) -> bytes:
-        return b"+OK 1 a1\r\n" if argument else b"+OK\r\n1 a1\r\n.\r\n"
+        return b"+OK 1 uid-of-1\r\n" if argument else b"+OK\r\n1 uid-of-1\r\n.\r\n"
 
     def TOP(self, argument: bytes) -> bytes:
         return b"+OK\r\nSubject: hi\r\n\r\n.\r\n"

@@ -84,7 +84,7 @@ class Case(NamedTuple):
 
 def poplib_reads(client: poplib.POP3) -> None:
     assert client.stat() == (1, 20)
-    assert client.uidl()[1] == [b"1 a1"]
+    assert client.uidl()[1] == [b"1 uid-of-1"]
     assert b"\r\n".join(client.retr(1)[1]) + b"\r\n" == MAIL
     client.quit()
 

@@ -20,7 +20,7 @@ import sessionspan
 from sessionspan import manual, metrics, names
 from sessionspan import settings as settings_module
 from sessionspan.addresses import Address
-from sessionspan.events import Event, Privacy, SessionEnd, SessionStart, attributes_of, catalogue
+from sessionspan.events import Event, Privacy, SeedNames, SessionEnd, SessionStart, attributes_of, catalogue
 from sessionspan.testing import Recorder
 from tests.test_docs import docs_python
 
@@ -143,7 +143,8 @@ def test_the_events_are_those_of_the_code_with_their_attributes(registry: dict[s
         if event not in (SessionStart, SessionEnd):
             assert refs(told) - identity(registry) == (keys | hashed) - identity(registry)
         assert told["annotations"]["sessionspan"]["severity"] == event.severity.name
-        assert tuple(told["annotations"]["sessionspan"].get("seed_names", ())) == event.seed_names
+        elsewhere = told["annotations"]["sessionspan"].get("seed_names", {})
+        assert SeedNames(**{system: tuple(found) for system, found in elsewhere.items()}) == event.seed_names
         assert {"ref_group": "sessionspan.identity"} in told["attributes"]
 
 

@@ -28,7 +28,15 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-from sessionspan import current_session, handler_session, manual, session, settings, stream_session
+from sessionspan import (
+    current_session,
+    handler_session,
+    manual,
+    process_run,
+    session,
+    settings,
+    stream_session,
+)
 from sessionspan.servers import _OBSERVERS
 from sessionspan.testing import Recorder
 from tests import kit_servers as kit
@@ -143,8 +151,10 @@ STORY = [
     "command PASS",
     "command STAT",
     "command LIST",
+    "store.message.open",
     "command RETR",
     "command DELE",
+    "store.message.delete",
     "command QUIT",
     "auth.end alice",
     "session.end",
@@ -158,7 +168,7 @@ def pop3_story(client: poplib.POP3) -> None:
     client.stat()
     client.list()
     _, lines, _ = client.retr(1)
-    assert lines == [b"Subject: hi", b"", b"hello", b".stuffed"]
+    assert lines == [b"Subject: hi", b"Message-ID: <hi@mail.example>", b"", b"hello", b".stuffed"]
     client.dele(1)
     client.quit()
 
@@ -200,6 +210,30 @@ def test_a_whole_pop3_session_is_told(
     refused = [event for event in recorder.named("command") if event["sessionspan.reply.status"] == "err"]
     assert [event["sessionspan.reply.response_code"] for event in refused] == ["AUTH"]
     assert not server.errors
+
+
+def test_what_is_done_to_messages_is_told(
+    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
+) -> None:
+    with serves() as server:
+        client = poplib.POP3("127.0.0.1", server.port, timeout=5)
+        log_in(client)
+        client.uidl()
+        client.list()
+        client.retr(1)
+        client.dele(1)
+        assert recorder.named("store.message.delete") == []
+        client.quit()
+        recorder.wait_for_session()
+    (opened,) = recorder.named("store.message.open")
+    (deleted,) = recorder.named("store.message.delete")
+    for event in (opened, deleted):
+        assert event["sessionspan.mail.message.uid"] == "uid-of-1"
+        assert event["user.name"] == "alice"
+        assert event["sessionspan.store.log_id"] == process_run.log_id()
+    assert opened["sessionspan.mail.message.id"] == "hi@mail.example"
+    assert opened["sessionspan.mail.message.size"] == len(kit.MESSAGE) - len(b".") - len(b".\r\n")
+    assert deleted["sessionspan.mail.message.size"] == 20  # as LIST says
 
 
 def test_tls_is_told(serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder) -> None:

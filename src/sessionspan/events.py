@@ -7,12 +7,14 @@ these values, `Session.record` alone speaks them. Docs tables and tests are gene
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias, TypeVar
 
 from opentelemetry._logs import SeverityNumber
+
+from sessionspan.process_run import log_id
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -53,6 +55,24 @@ def attribute(key: str | None, privacy: Privacy = Privacy.PLAIN, default: Any = 
     return dataclasses.field(default=default, metadata={"key": key, "privacy": privacy})
 
 
+def made_attribute(key: str, make: Callable[[], Any]) -> Any:
+    """A field that the event fills in itself, by *make*."""
+    return dataclasses.field(default_factory=make, metadata={"key": key, "privacy": Privacy.PLAIN})
+
+
+class SeedNames(NamedTuple):
+    """What the systems that users come from call an event (docs/migration), in the order in which they tell it.
+
+    `sessionspan.projection` has the names of which not all hold for every event of a class.
+    """
+
+    rusmes: tuple[str, ...] = ()
+    rustbucket: tuple[str, ...] = ()
+    netmiko: tuple[str, ...] = ()
+    popstore: tuple[str, ...] = ()
+    kumomta: tuple[str, ...] = ()
+
+
 _T = TypeVar("_T", bound=type)
 
 if TYPE_CHECKING:
@@ -80,8 +100,9 @@ class Event:
     audit: ClassVar[bool] = True
     # The attributes that make the display line, in order.
     shown: ClassVar[tuple[str, ...]] = ()
-    # What the systems that users come from call it (see docs/migration).
-    seed_names: ClassVar[tuple[str, ...]] = ()
+    # Whether it goes on the span, too; what says only that the span goes on does not.
+    spanned: ClassVar[bool] = True
+    seed_names: ClassVar[SeedNames] = SeedNames()
 
 
 _attributes: dict[type[Event], tuple[Attribute, ...]] = {}
@@ -112,8 +133,24 @@ class SessionStart(Event):
     name = "sessionspan.session.start"
     audit = False
     shown = ("client.address", "network.local.port")
-    seed_names = ("connection", "connection_start", "start")
+    seed_names = SeedNames(
+        rusmes=("connection established",),
+        rustbucket=("Connection",),
+        netmiko=("connection_start",),
+        popstore=("start",),
+    )
     facts: Mapping[str, Value] | None = attribute(None)
+
+
+@_event
+class SessionHeartbeat(Event):
+    """A session goes on: told once a minute of each that is older than that. In log events only."""
+
+    name = "sessionspan.session.heartbeat"
+    audit = False
+    spanned = False
+    shown = ("sessionspan.session.duration",)
+    duration: float = attribute("sessionspan.session.duration")  # seconds, so far
 
 
 @_event
@@ -122,7 +159,9 @@ class SessionEnd(Event):
 
     name = "sessionspan.session.end"
     shown = ("sessionspan.outcome", "sessionspan.end_reason", "sessionspan.session.duration")
-    seed_names = ("connection_failed", "disconnection", "end")
+    seed_names = SeedNames(
+        rusmes=("Connection closing",), netmiko=("connection_failed", "disconnection"), popstore=("end",)
+    )
     facts: Mapping[str, Value] | None = attribute(None)
 
 
@@ -143,7 +182,7 @@ class TLSEstablished(Event):
     name = "sessionspan.tls.established"
     audit = False
     shown = ("tls.protocol.version", "tls.cipher", "sessionspan.tls.cipher")
-    seed_names = ("tls_protocol_version", "tls_cipher", "tls_peer_subject_name")
+    seed_names = SeedNames(kumomta=("tls_protocol_version", "tls_cipher", "tls_peer_subject_name"))
     mode: str = attribute("sessionspan.tls.mode")
     protocol_name: str | None = attribute("tls.protocol.name")
     protocol_version: str | None = attribute("tls.protocol.version")
@@ -172,7 +211,7 @@ class AuthSuccess(Event):
 
     name = "sessionspan.auth.success"
     shown = ("sessionspan.auth.mechanism", "user.name")
-    seed_names = ("login_start", "login_pw_match")
+    seed_names = SeedNames(rusmes=("User authenticated",), popstore=("login_start", "login_pw_match"))
     # RFC 4616: the authorization identity when one was given, else the authentication identity.
     identity: str | None = attribute("user.name", Privacy.IDENTITY)
     mechanism: str | None = attribute("sessionspan.auth.mechanism")
@@ -187,7 +226,7 @@ class AuthFailure(Event):
     refusal = True
     severity = WARN
     shown = ("sessionspan.auth.mechanism", "sessionspan.auth.user.name", "error.type")
-    seed_names = ("login_start", "login_pw_nomatch")
+    seed_names = SeedNames(popstore=("login_start", "login_pw_nomatch"))
     mechanism: str | None = attribute("sessionspan.auth.mechanism")
     user_name: str | None = attribute("sessionspan.auth.user.name", Privacy.ADDRESS)
     error_type: str = attribute("error.type", default="_OTHER")
@@ -199,7 +238,7 @@ class AuthEnd(Event):
 
     name = "sessionspan.auth.end"
     shown = ("user.name",)
-    seed_names = ("login_end",)
+    seed_names = SeedNames(popstore=("login_end",))
 
 
 @_event
@@ -216,7 +255,7 @@ class Command(Event):
         "sessionspan.reply.response_code",
         "sessionspan.command.duration",
     )
-    seed_names = ("command_sent", "command_response")
+    seed_names = SeedNames(rustbucket=("Input", "Response", "Duration"))
     command: str = attribute("sessionspan.command.name")  # from a closed set, else _OTHER
     sequence: int = attribute("sessionspan.command.sequence")
     duration: float | None = attribute("sessionspan.command.duration")  # seconds
@@ -246,7 +285,7 @@ class Interaction(Event):
         "sessionspan.input.text",
         "sessionspan.output.text",
     )
-    seed_names = ("Input", "Response", "Duration")
+    seed_names = SeedNames(rustbucket=("Input", "Response", "Duration"))
     input_size: int = attribute("sessionspan.input.size")  # bytes
     output_size: int = attribute("sessionspan.output.size")  # bytes; 0 when there was no answer
     duration: float | None = attribute("sessionspan.interaction.duration")  # seconds; None without an answer
@@ -286,7 +325,7 @@ class MailReception(Event):
         "sessionspan.mail.message.size",
         "sessionspan.reply.code",
     )
-    seed_names = ("Reception",)
+    seed_names = SeedNames(kumomta=("Reception",))
     spool_id: str = attribute("sessionspan.mail.spool.id")
     sender: str | None = attribute("sessionspan.mail.sender", Privacy.ADDRESS)
     recipients: tuple[str, ...] = attribute("sessionspan.mail.recipients", Privacy.ADDRESS)
@@ -315,7 +354,7 @@ class MailRejection(Event):
         "sessionspan.reply.code",
         "sessionspan.reply.enhanced_status",
     )
-    seed_names = ("Rejection",)
+    seed_names = SeedNames(kumomta=("Rejection",))
     sender: str | None = attribute("sessionspan.mail.sender", Privacy.ADDRESS)
     recipient: str | None = attribute("sessionspan.mail.recipient", Privacy.ADDRESS)
     reception_protocol: str = attribute("sessionspan.mail.reception.protocol")
@@ -327,3 +366,85 @@ class MailRejection(Event):
     reply_text: str | None = attribute("sessionspan.reply.text", Privacy.REMARK)
     transaction: int | None = attribute("sessionspan.mail.transaction.sequence")
     sequence: int | None = attribute("sessionspan.command.sequence")
+
+
+@_event
+class StoreMessageOpen(Event):
+    """A client was sent a stored message, or a part of its body; its header alone is none."""
+
+    name = "sessionspan.store.message.open"
+    # A client that fetches a whole mailbox shall not push out what it deletes.
+    vital = False
+    shown = ("sessionspan.store.mailbox", "sessionspan.mail.message.uid", "sessionspan.mail.message.size")
+    seed_names = SeedNames(popstore=("msg_open",))
+    log_id: str = made_attribute("sessionspan.store.log_id", log_id)
+    mailbox: str | None = attribute("sessionspan.store.mailbox", Privacy.ADDRESS)
+    uid: str | None = attribute("sessionspan.mail.message.uid")  # RFC 1939 7 (UIDL), RFC 9051 2.3.1.1
+    size: int | None = attribute("sessionspan.mail.message.size")  # bytes of the whole message
+    message_id: str | None = attribute("sessionspan.mail.message.id", Privacy.ADDRESS)  # without its brackets
+
+
+@_event
+class StoreMessageDelete(Event):
+    """A stored message was deleted for good: marked and then expunged, not only marked."""
+
+    name = "sessionspan.store.message.delete"
+    shown = ("sessionspan.store.mailbox", "sessionspan.mail.message.uid")
+    seed_names = SeedNames(popstore=("msg_delete",))
+    log_id: str = made_attribute("sessionspan.store.log_id", log_id)
+    mailbox: str | None = attribute("sessionspan.store.mailbox", Privacy.ADDRESS)
+    uid: str | None = attribute("sessionspan.mail.message.uid")
+    size: int | None = attribute("sessionspan.mail.message.size")
+
+
+@_event
+class StoreMessageStore(Event):
+    """A client put a message into a mailbox (IMAP's APPEND)."""
+
+    name = "sessionspan.store.message.store"
+    shown = ("sessionspan.store.mailbox", "sessionspan.mail.message.uid", "sessionspan.mail.message.size")
+    seed_names = SeedNames(popstore=("msg_store",))
+    log_id: str = made_attribute("sessionspan.store.log_id", log_id)
+    mailbox: str | None = attribute("sessionspan.store.mailbox", Privacy.ADDRESS)
+    uid: str | None = attribute("sessionspan.mail.message.uid")  # RFC 4315 3: APPENDUID
+    size: int | None = attribute("sessionspan.mail.message.size")
+    message_id: str | None = attribute("sessionspan.mail.message.id", Privacy.ADDRESS)
+
+
+# No protocol that we watch shows accounts being managed: a program that manages them records these itself.
+
+
+@_event
+class StoreUserCreate(Event):
+    """An account was created."""
+
+    name = "sessionspan.store.user.create"
+    shown = ("sessionspan.store.user.name",)
+    seed_names = SeedNames(popstore=("user_create",))
+    log_id: str = made_attribute("sessionspan.store.log_id", log_id)
+    user: str = attribute("sessionspan.store.user.name", Privacy.IDENTITY)
+    profile: tuple[str, ...] | None = attribute("sessionspan.store.user.profile", Privacy.REMARK)
+
+
+@_event
+class StoreUserDelete(Event):
+    """An account was deleted."""
+
+    name = "sessionspan.store.user.delete"
+    shown = ("sessionspan.store.user.name",)
+    seed_names = SeedNames(popstore=("user_delete",))
+    log_id: str = made_attribute("sessionspan.store.log_id", log_id)
+    user: str = attribute("sessionspan.store.user.name", Privacy.IDENTITY)
+    profile: tuple[str, ...] | None = attribute("sessionspan.store.user.profile", Privacy.REMARK)
+
+
+@_event
+class StoreUserModify(Event):
+    """An account was changed; `profile` says how: ``quota:10240 -> 20480``."""
+
+    name = "sessionspan.store.user.modify"
+    shown = ("sessionspan.store.user.name",)
+    seed_names = SeedNames(popstore=("user_modify",))
+    log_id: str = made_attribute("sessionspan.store.log_id", log_id)
+    user: str = attribute("sessionspan.store.user.name", Privacy.IDENTITY)
+    profile: tuple[str, ...] | None = attribute("sessionspan.store.user.profile", Privacy.REMARK)

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from proxyprotocol.version import ProxyProtocolVersion
 from pymap.backend.dict import DictBackend
 
-from sessionspan import current_session
+from sessionspan import current_session, heartbeat
 from sessionspan import settings as settings_module
 from sessionspan.testing import Recorder
 from tests.instrumentation.kit_pymap import B64, PASSWORD, SECRET, instrumented_pymap, serving
@@ -74,7 +74,7 @@ def test_a_session_is_one_root_server_span_with_an_event_per_step(recorder: Reco
         "SELECT no",
         "LOGOUT ok",
     ]
-    assert [line for line in recorder.transcript() if not line.startswith("command")] == [
+    assert [line for line in recorder.transcript() if not line.startswith(("command", "store."))] == [
         "session.start",
         "auth.failure invalid_credentials",
         "auth.success alice",
@@ -125,6 +125,66 @@ def test_idle_has_events_of_its_own_and_no_duration(recorder: Recorder) -> None:
     (idle,) = recorder.named("idle.end")
     (command,) = [e for e in recorder.named("command") if e["sessionspan.command.name"] == "IDLE"]
     assert idle["sessionspan.idle.duration"] > command["sessionspan.command.duration"]
+
+
+def test_what_is_done_to_messages_is_told(recorder: Recorder) -> None:
+    message = b"Subject: hi\r\nMessage-ID: <hi@mail.example>\r\n\r\nbody\r\n"
+    with serving() as server:
+        client = server.login()
+        _, (answer,) = client.append("Sent", "", "", message)
+        appended = answer.partition(b"APPENDUID ")[2].partition(b"]")[0].split()[1].decode()
+        _, (exists,) = client.select("Sent")
+        assert isinstance(exists, bytes)
+        count = int(exists)
+        client.fetch(str(count), "(UID FLAGS BODY.PEEK[HEADER])")
+        assert [event.name for event in recorder.events if event.name.endswith("message.open")] == []
+        client.fetch(str(count), "(BODY.PEEK[])")
+        client.fetch("1:*", "(UID)")
+        client.store(str(count), "+FLAGS.SILENT", "\\Deleted")
+        client.expunge()
+        client.store("1", "+FLAGS", "\\Deleted")
+        assert len(recorder.named("store.message.delete")) == 1
+        client.close()
+        client.logout()
+        recorder.wait_for_session()
+    told = [line for line in recorder.transcript() if line.startswith("store.")]
+    assert told[:3] == [f"store.message.{what} Sent {appended}" for what in ("store", "open", "delete")]
+    assert [line.rpartition(" ")[0] for line in told[3:]] == ["store.message.delete Sent"]
+    stored, opened = recorder.named("store.message.store") + recorder.named("store.message.open")
+    for event in (stored, opened):
+        assert event["sessionspan.mail.message.size"] == len(message)
+        assert event["sessionspan.mail.message.id"] == "hi@mail.example"
+        assert event["user.name"] == "alice"
+
+
+def test_a_move_deletes_in_the_mailbox_that_it_leaves(recorder: Recorder) -> None:
+    with serving() as server:
+        client = server.connect()
+        client.read_line()
+        for line in (b"1 LOGIN alice " + SECRET, b"2 SELECT INBOX", b"3 FETCH 1 UID", b"4 MOVE 1 Sent"):
+            assert b" OK " in client.command(line), line
+        client.command(b"5 LOGOUT")
+        recorder.wait_for_session()
+    (deleted,) = recorder.named("store.message.delete")
+    assert deleted["sessionspan.store.mailbox"] == "INBOX"
+    assert deleted["sessionspan.mail.message.uid"]
+
+
+def test_a_session_that_idles_has_a_heartbeat(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    heartbeat.stop()
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.05)
+    with serving() as server:
+        client = server.connect()
+        client.read_line()
+        for line in (b"1 LOGIN alice " + SECRET, b"2 SELECT INBOX", b"3 IDLE"):
+            client.command(line)
+        recorder.wait_for_event("idle.start")
+        beats = len(recorder.named("session.heartbeat"))
+        recorder.wait_until(lambda: len(recorder.named("session.heartbeat")) > beats, "heartbeat")
+        client.close()
+        recorder.wait_for_session()
+    heartbeat.stop()
+    assert recorder.named("session.heartbeat")[-1]["user.name"] == "alice"
 
 
 def test_the_application_runs_inside_the_session(recorder: Recorder) -> None:

@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
 from sessionspan.protocols.lines import HELD_LIMIT
+from sessionspan.protocols.maildrop import DELETED
+from sessionspan.protocols.maildrop import LISTED as LISTED_BYTES
 from sessionspan.protocols.pop3 import OTHER, PENDING, RESPONSE_CODES, VERBS, POP3Observer, parse, reply
 from tests.canary import found_in
-from tests.protocols.dialogues import Turn, dialogue
+from tests.protocols.dialogues import Turn, dialogue, tell_of_store
 
 
 def feed(observer: POP3Observer, turns: list[Turn]) -> list[Event]:
@@ -45,7 +47,9 @@ def _tell(event: Event) -> str:
             return f"+ {event.mechanism} {event.identity}"
         case AuthFailure():
             return f"- {event.mechanism} {event.user_name} {event.error_type}"
-    raise AssertionError(event)
+    store = tell_of_store(event)
+    assert store is not None
+    return store
 
 
 def tell(text: str, *, lockstep: bool = False) -> list[str]:
@@ -87,11 +91,16 @@ SESSION = dialogue(
     S: +OK 1 120
     C: UIDL
     S: +OK
+    S: 1 uid-of-1
+    S: 2 uid-of-2
     S: .
     C: RETR 1
     S: +OK 120 octets
     S: Subject: hi
+    S: Message-Id:
+    S:  <one@mail.example>
     S: To: you
+    S:
     S: +OK is not a reply here
     S: -ERR nor is this
     S: ..stuffed
@@ -117,10 +126,12 @@ TOLD = [
     "LIST ok",
     "LIST ok",
     "UIDL ok",
+    "open - uid-of-1 111 one@mail.example",
     "RETR ok",
     "TOP err",
     "DELE ok",
     "_OTHER err",
+    "delete - uid-of-1 120",
     "QUIT ok",
 ]
 
@@ -164,6 +175,7 @@ def test_pipelined_commands_meet_their_replies() -> None:
         "PASS ok",
         "STAT ok",
         "LIST ok",
+        "open - - 3 -",
         "RETR ok",
         "RETR err",
         "NOOP ok",
@@ -367,7 +379,81 @@ def test_what_was_left_open_is_told_at_the_end() -> None:
 def test_a_message_that_breaks_off_has_the_status_and_no_end() -> None:
     observer = POP3Observer()
     feed(observer, dialogue("S: +OK\nC: RETR 1\nS: +OK\nS: half"))
-    assert told(list(observer.finish())) == ["RETR ok"]
+    assert told(list(observer.finish())) == ["open - - None -", "RETR ok"]
+
+
+# Messages.
+
+
+def of_store(text: str) -> list[str]:
+    """What a dialogue says of messages."""
+    events = watch(dialogue("S: +OK ready\n" + text))
+    return [line for line in map(tell_of_store, events) if line is not None]
+
+
+LISTED = "C: UIDL\nS: +OK\nS: 1 a\nS: 2 b\nS: .\nC: LIST\nS: +OK\nS: 1 10\nS: 2 20\nS: .\n"
+MARKED = LISTED + "C: DELE 2\nS: +OK\nC: DELE 1\nS: +OK\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (MARKED, []),
+        (MARKED + "C: QUIT\nS: +OK", ["delete - b 20", "delete - a 10"]),
+        (MARKED + "C: quit\nS: +OK bye", ["delete - b 20", "delete - a 10"]),
+        (MARKED + "C: QUIT", []),
+        (MARKED + "C: QUIT\nS: nonsense", []),
+        (MARKED + "C: QUIT\nS: -ERR some deleted messages not removed", []),
+        (MARKED + "C: RSET\nS: +OK\nC: QUIT\nS: +OK", []),
+        (MARKED + "C: RSET\nS: -ERR\nC: DELE 9\nS: -ERR\nC: QUIT\nS: +OK", ["delete - b 20", "delete - a 10"]),
+        (MARKED + "C: DELE 2\nS: +OK\nC: QUIT\nS: +OK", ["delete - b 20", "delete - a 10"]),
+        ("C: DELE 1\nS: +OK\nC: QUIT\nS: +OK", ["delete - - None"]),
+    ],
+)
+def test_what_was_marked_is_deleted_at_the_quit_and_not_before(text: str, expected: list[str]) -> None:
+    assert of_store(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("C: RETR 1\nS: +OK\nS: x\nS: .", ["open - - 3 -"]),
+        ("C: RETR 1\nS: -ERR", []),
+        ("C: RETR 1", []),
+        (LISTED + "C: RETR 2\nS: +OK", ["open - b 20 -"]),
+        ("C: UIDL 2\nS: +OK 2 b\nC: LIST 2\nS: +OK 2 20\nC: TOP 2 1\nS: +OK\nS: x\nS: .", ["open - b 20 -"]),
+        ("C: TOP 2 0\nS: +OK\nS: Message-ID: <a@b>\nS: .", []),
+        (LISTED + "C: TOP 1 5\nS: +OK\nS: message-ID: <a@b>\nS: .", ["open - a 10 a@b"]),
+        ("C: RETR 1\nS: +OK\nS: Subject: x\nS:\nS: Message-ID: <body@b>\nS: .", ["open - - 36 -"]),
+        ("C: RETR hunter2\nS: +OK\nS: x\nS: .", []),
+    ],
+)
+def test_a_message_is_opened_when_its_body_is_sent(text: str, expected: list[str]) -> None:
+    assert of_store(text) == expected
+
+
+def test_of_an_endless_maildrop_the_first_messages_are_remembered() -> None:
+    observer = POP3Observer()
+    observer.server_sent(b"+OK\r\n")
+    observer.client_sent(b"UIDL\r\nLIST\r\n")
+    tracemalloc.start()
+    try:
+        for verb in (b"uid", b"7"):
+            observer.server_sent(b"+OK\r\n")
+            for number in range(1, 20_001):
+                observer.server_sent(b"%d %b%d\r\n" % (number, verb, number))
+            observer.server_sent(b".\r\n")
+        for number in range(1, 20_001):
+            observer.client_sent(b"DELE %d\r\n" % number)
+            observer.server_sent(b"+OK\r\n")
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 3 * LISTED_BYTES + 8 * DELETED
+    observer.client_sent(b"QUIT\r\n")
+    *deleted, quit = observer.server_sent(b"+OK\r\n")
+    assert len(deleted) == DELETED
+    assert told([deleted[0], deleted[-1], quit]) == ["delete - uid1 71", "delete - - None", "QUIT ok"]
 
 
 # What is kept.

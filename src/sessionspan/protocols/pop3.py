@@ -21,6 +21,8 @@ from typing import Final, NamedTuple
 
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
 from sessionspan.protocols.lines import Lines, pieces
+from sessionspan.protocols.maildrop import ListingReader, Maildrop
+from sessionspan.protocols.message_id import MessageIdFinder
 from sessionspan.protocols.sasl import NAME_LIMIT, Exchange, Names, mechanism_name
 from sessionspan.protocols.smtp.content import Content
 
@@ -61,7 +63,8 @@ _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 _LONG: Final = frozenset(("CAPA", "RETR", "TOP"))
 _LONG_WHEN_BARE: Final = frozenset(("AUTH", "LANG", "LIST", "UIDL"))
 
-_NUMBERS: Final = frozenset(("DELE", "LIST", "RETR", "TOP", "UIDL"))
+_LISTINGS: Final = frozenset(("LIST", "UIDL"))
+_NUMBERS: Final = frozenset(("DELE", "RETR", "TOP", *_LISTINGS))
 _NUMBER: Final = re.compile(rb"\d{1,10}(?: +\d{1,10})?")
 
 # IANA's "POP3 Response Codes" (RFC 2449 8, 3206 4, 6856 8), and why they say that a login failed.
@@ -129,6 +132,17 @@ class _Pending:
     exchange: Exchange | None = None  # AUTH
     cancelled: bool = False  # AUTH: the client sent `*`
     first: Reply = UNANSWERED  # the first line of a reply of many lines
+    reads: ListingReader | MessageIdFinder | None = None  # its further lines
+
+    @property
+    def message(self) -> int | None:
+        """The number of the message that it asks for."""
+        return int(self.number.split()[0]) if self.number is not None else None
+
+    @property
+    def opens(self) -> bool:
+        """Whether it asks for the body of a message, or lines of it (RFC 1939 7: TOP)."""
+        return self.verb == "RETR" or (self.verb == "TOP" and int((self.number or "0").split()[-1]) > 0)
 
 
 def parse(line: bytes) -> tuple[str, bytes]:
@@ -156,7 +170,7 @@ class POP3Observer:
         "_clock",
         "_commands",
         "_content",
-        "_deleted",
+        "_drop",
         "_events",
         "_inbox",
         "_lockstep",
@@ -189,7 +203,7 @@ class POP3Observer:
         self._events: list[Event] = []
         self._user: str | None = None  # whom USER has named, until PASS
         self._refused = False  # that USER was refused, and told as a login that failed
-        self._deleted = False  # there are messages that QUIT will delete
+        self._drop: Maildrop | None = None  # what was shown of it
         self._commands = 0
 
     # The doors.
@@ -222,7 +236,7 @@ class POP3Observer:
     @property
     def unfinished(self) -> bool:
         """Whether a command or a login is under way, or messages were to be deleted at a QUIT that never came."""
-        return bool(self._pending) or self._user is not None or self._deleted
+        return bool(self._pending) or self._user is not None or (self._drop is not None and self._drop.deletes)
 
     def _said(self) -> Sequence[Event]:
         if not self._events:
@@ -333,11 +347,14 @@ class POP3Observer:
     def _take_content(self, data: bytes) -> bytes:
         """Take the further lines of a reply from *data*; return what follows the final dot."""
         assert self._content is not None
+        command = self._pending[0]
         taken = self._content.feed(data)
+        if command.reads is not None:
+            command.reads.feed(data[:taken])
         if taken is None:
             return b""
-        self._content = None
-        command = self._pending[0]
+        content, self._content = self._content, None
+        self._opened(command, content.size)
         self._finished(command, command.first)
         return data[taken:]
 
@@ -349,6 +366,7 @@ class POP3Observer:
         elif reply.accepts and (command.verb in _LONG or (command.bare and command.verb in _LONG_WHEN_BARE)):
             command.first = reply
             self._content = Content()
+            command.reads = self._reader(command)
         else:
             self._finished(command, reply)
 
@@ -364,8 +382,10 @@ class POP3Observer:
 
     def _gets_no_reply(self) -> None:
         """The first pending command gets no reply, or no end of one."""
-        self._content = None
         command = self._pending[0]
+        if self._content is not None:
+            self._content = None
+            self._opened(command, None)
         if command.verb in _LOGINS:
             self._finished(command, UNANSWERED)
             return
@@ -396,6 +416,27 @@ class POP3Observer:
         if command.since is not None:
             command.busy += self._clock() - command.since
             command.since = None
+
+    # What is learnt of messages.
+
+    def _maildrop(self) -> Maildrop:
+        if self._drop is None:
+            self._drop = Maildrop()
+        return self._drop
+
+    def _reader(self, command: _Pending) -> ListingReader | MessageIdFinder | None:
+        """What reads the further lines of the reply to *command*."""
+        if command.verb in _LISTINGS:
+            return self._maildrop().begin_listing(command.verb)
+        return MessageIdFinder() if command.opens else None
+
+    def _opened(self, command: _Pending, size: int | None) -> None:
+        """The reply to *command* has been sent, to its end or not; as a whole it had *size* bytes."""
+        if not command.opens or command.message is None:
+            return
+        found = command.reads.found if isinstance(command.reads, MessageIdFinder) else None
+        whole = size if command.verb == "RETR" else None
+        self._events.append(self._maildrop().opened(command.message, whole, found))
 
     # What a reply means, by command.
 
@@ -433,17 +474,28 @@ class POP3Observer:
             self._refused = False
             self._inbox.clear()
 
+    def _answered_listing(self, command: _Pending, reply: Reply) -> None:
+        if reply.accepts and command.message is not None:
+            self._maildrop().learn(command.verb, command.message, reply.raw_text)
+
     def _answered_dele(self, command: _Pending, reply: Reply) -> None:
-        self._deleted = self._deleted or reply.accepts
+        if reply.accepts and command.message is not None:
+            self._maildrop().delete(command.message)
 
     def _answered_rset(self, command: _Pending, reply: Reply) -> None:
-        self._deleted = self._deleted and not reply.accepts
+        if reply.accepts and self._drop is not None:
+            self._drop.keep_all()
 
     def _answered_quit(self, command: _Pending, reply: Reply) -> None:
-        # RFC 1939 6: the server goes, even when it could not delete all of the messages.
-        if reply.status != "none":
-            self._user, self._deleted = None, False
-            self.end_reason = "quit"
+        # RFC 1939 6: the server goes, even when it could not delete all of the messages; then nobody knows which.
+        if reply.status == "none":
+            return
+        if self._drop is not None:
+            if reply.accepts:
+                self._events += self._drop.deleted()
+            self._drop = None
+        self._user = None
+        self.end_reason = "quit"
 
 
 def _named(name: bytes) -> Names:
@@ -480,6 +532,7 @@ _ANSWERED: Final[dict[str, Callable[[POP3Observer, _Pending, Reply], None]]] = {
     "APOP": POP3Observer._answered_login,
     "AUTH": POP3Observer._answered_login,
     "DELE": POP3Observer._answered_dele,
+    **dict.fromkeys(_LISTINGS, POP3Observer._answered_listing),
     "PASS": POP3Observer._answered_pass,
     "QUIT": POP3Observer._answered_quit,
     "RSET": POP3Observer._answered_rset,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from sessionspan.protocols.imap.login import Login
+from sessionspan.protocols.imap.numbers import SET
 from sessionspan.protocols.imap.replies import TAG_LIMIT
+from sessionspan.protocols.imap.target import Append, Target
 from sessionspan.protocols.sasl import Exchange, mechanism_name
 
 # What may stand in `sessionspan.command.name`. Any other word may be a password that was sent at the wrong
-# moment, so it is never looked at again; nor are arguments, but for the user's name (`Login`, `Exchange`).
+# moment, so it is never looked at again; nor are arguments, but for the user's name (`Login`, `Exchange`), that
+# of a mailbox (`Target`), and which messages are marked to go (`Marks`).
 VERBS: Final = frozenset(
     [
         "APPEND",
@@ -86,6 +91,26 @@ OTHER: Final = "_OTHER"
 _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 
 
+# What reads the arguments, where a literal may be among them.
+_READERS: Final[dict[str, Callable[[bytes], Login | Target]]] = {
+    "LOGIN": Login,
+    "SELECT": Target,
+    "EXAMINE": Target,
+    "APPEND": Append,
+}
+
+_SET_LIMIT: Final = 512  # bytes of a set of messages that are kept
+_STORE: Final = re.compile(rb"(%b) (?:\([^)]*\) )?([+-]?)FLAGS(?:\.SILENT)? (.*)" % SET.pattern, re.IGNORECASE)
+_DELETED: Final = re.compile(rb"\\Deleted\b", re.IGNORECASE)
+
+
+class Marks(NamedTuple):
+    """What a STORE does: the *messages*, a set, are *marked* to go with the next EXPUNGE, or no longer."""
+
+    messages: bytes
+    marked: bool
+
+
 @dataclass(slots=True, eq=False)
 class Pending:
     """A command that has no tagged reply yet."""
@@ -97,12 +122,18 @@ class Pending:
     busy: float = 0.0  # seconds that the server has worked on it
     read: bool = False  # to its last line
     answered: bool = False
-    login: Login | None = None  # LOGIN
+    reads: Login | Target | None = None  # its arguments
+    marks: Marks | None = None  # STORE, UID STORE
     exchange: Exchange | None = None  # AUTHENTICATE
     mechanism: str | None = None
     challenged: bool = False  # AUTHENTICATE: the server has begun the exchange
     cancelled: bool = False  # AUTHENTICATE: the client sent `*`
     idle_since: float | None = None  # IDLE: when the server agreed; None when it is over
+
+    @property
+    def login(self) -> Login | None:
+        """The arguments of LOGIN."""
+        return self.reads if isinstance(self.reads, Login) else None
 
 
 def begin(line: bytes, sequence: int, now: float) -> Pending:
@@ -110,8 +141,11 @@ def begin(line: bytes, sequence: int, now: float) -> Pending:
     tag, _, rest = line.partition(b" ")
     name, argument = _split(rest) if tag else (OTHER, b"")
     command = Pending(tag[:TAG_LIMIT], name, sequence, now)
-    if name == "LOGIN":
-        command.login = Login(argument)
+    reader = _READERS.get(name)
+    if reader is not None:
+        command.reads = reader(argument)
+    elif name in ("STORE", "UID STORE"):
+        command.marks = _marks(argument)
     elif name == "AUTHENTICATE":
         # RFC 4959: what follows the mechanism is a credential.
         mechanism, _, initial = argument.strip().partition(b" ")
@@ -119,6 +153,19 @@ def begin(line: bytes, sequence: int, now: float) -> Pending:
         command.exchange = Exchange(command.mechanism, initial.strip() or None)
         command.challenged = bool(initial)
     return command
+
+
+def _marks(argument: bytes) -> Marks | None:
+    found = _STORE.match(argument)
+    if found is None:
+        return None
+    deleted = _DELETED.search(found[3]) is not None
+    if found[2] and not deleted:
+        return None  # it adds or takes other flags
+    messages = found[1]
+    if len(messages) > _SET_LIMIT:
+        messages = messages[:_SET_LIMIT].rpartition(b",")[0]
+    return Marks(messages, deleted and found[2] != b"-")
 
 
 def _split(text: bytes) -> tuple[str, bytes]:

@@ -32,6 +32,9 @@ class Login:
         elif (quoted := _QUOTED.match(argument)) is not None:
             self.user = _name(_ESCAPED.sub(rb"\1", quoted[1]))
 
+    def begins(self, size: int) -> None:
+        """A literal of *size* bytes comes next."""
+
     @property
     def wants(self) -> int:
         """How many bytes of the literal that is being read belong to the name."""

@@ -24,6 +24,7 @@ from sessionspan.protocols.imap import auth, commands
 from sessionspan.protocols.imap.commands import Pending
 from sessionspan.protocols.imap.replies import CONTINUATION, UNANSWERED, UNTAGGED, Replies, Reply
 from sessionspan.protocols.imap.segments import Segments
+from sessionspan.protocols.imap.store import Store
 from sessionspan.protocols.lines import pieces
 
 _NOTHING: Final[tuple[Event, ...]] = ()
@@ -60,6 +61,7 @@ class IMAPObserver:
         "_mode",
         "_pending",
         "_replies",
+        "_store",
         "end_reason",
     )
 
@@ -71,6 +73,7 @@ class IMAPObserver:
         self._mode = _Mode.GREETING
         self._inbox = Segments()
         self._replies = Replies()
+        self._store = Store()
         self._pending: list[Pending] = []
         self._current: Pending | None = None  # whose bytes the client sends
         self._events: list[Event] = []
@@ -95,9 +98,12 @@ class IMAPObserver:
         """Take bytes of the server; return the events that they complete."""
         if self._mode is _Mode.LOST:
             return _NOTHING
-        for reply in self._replies.feed(data):
-            self._replied(reply)
-            self._read()  # what was held may be readable now
+        for response in self._replies.feed(data):
+            if isinstance(response, Reply):
+                self._replied(response)
+                self._read()  # what was held may be readable now
+            else:
+                self._events += self._store.shown(response, self._pending)
         return self._said()
 
     def finish(self) -> Sequence[Event]:
@@ -158,8 +164,8 @@ class IMAPObserver:
             return False
         assert self._current is not None
         self._current.since = self._clock()
-        if self._current.login is not None:
-            self._current.login.line(line)
+        if self._current.reads is not None:
+            self._current.reads.line(line)
         self._go_on(self._current)
         return True
 
@@ -168,6 +174,8 @@ class IMAPObserver:
         literal = self._inbox.literal
         if literal is not None:
             self._left = literal.size
+            if command.reads is not None:
+                command.reads.begins(literal.size)
             # RFC 7888 4: a command that was refused early goes on, but nobody asks for more of it.
             held = _Mode.LINES if command.answered else _Mode.HELD
             self._mode = held if literal.waits else _Mode.LITERAL
@@ -185,12 +193,12 @@ class IMAPObserver:
     def _wanted(self) -> int:
         """How many bytes of the literal are to be looked at."""
         command = self._current
-        return command.login.wants if command is not None and command.login is not None else 0
+        return command.reads.wants if command is not None and command.reads is not None else 0
 
     def _take_literal(self, data: bytes, size: int) -> None:
         """*size* bytes of the literal have come, of which *data* are the first."""
-        if self._current is not None and self._current.login is not None:
-            self._current.login.literal(data)
+        if self._current is not None and self._current.reads is not None:
+            self._current.reads.literal(data)
         self._left -= size
         if self._left == 0:
             self._mode = _Mode.MORE
@@ -274,6 +282,7 @@ class IMAPObserver:
         means = _ANSWERED.get(command.name)
         if means is not None:
             means(self, command, reply)
+        self._events += self._store.answered(command, reply)
         self._done(command, reply)
 
     def _gets_no_reply(self, command: Pending, at_end: bool = False) -> None:

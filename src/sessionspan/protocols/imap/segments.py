@@ -10,7 +10,7 @@ from sessionspan.protocols.lines import LINE_LIMIT, Lines
 # `{5}` waits for the other side, `{5+}` and `{5-}` (RFC 7888) do not; `~{5}` is binary (RFC 3516). What has
 # more digits is no size: no server takes it for one.
 _MARK: Final = re.compile(rb"~?\{(\d{1,15})([+-]?)\}$")
-_TAIL: Final = 24  # bytes at the end of a line that hold such a mark
+_TAIL: Final = 64  # bytes at the end of a line that hold such a mark, and what it is a literal of
 
 
 class Literal(NamedTuple):
@@ -23,12 +23,13 @@ class Literal(NamedTuple):
 class Segments(Lines):
     """`Lines` whose end is read even where they are cut, since a literal may follow."""
 
-    __slots__ = ("literal",)
+    __slots__ = ("literal", "tail")
     _mark: ClassVar[re.Pattern[bytes]] = _MARK
 
     def __init__(self) -> None:
         super().__init__()
         self.literal: Literal | None = None  # behind the line that was read last
+        self.tail = b""  # of that line, when it was cut
 
     def next_line(self) -> bytes | None:
         """The next whole line, or None."""
@@ -43,6 +44,7 @@ class Segments(Lines):
         del self._buffer[: end + 1]
         self.literal = self._literal(line)
         head, self._head = self._head, None
+        self.tail = line[-_TAIL:] if head is not None or len(line) > LINE_LIMIT else b""
         return (head if head is not None else line)[:LINE_LIMIT]
 
     def _literal(self, line: bytes) -> Literal | None:
