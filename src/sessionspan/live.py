@@ -17,6 +17,7 @@ from weakref import WeakSet
 from opentelemetry import trace
 from opentelemetry._logs import get_logger_provider
 
+from sessionspan import heartbeat
 from sessionspan.guard import guard
 
 
@@ -28,6 +29,9 @@ class Live(Protocol):
 
     def disown(self) -> None:
         """Leave it to the process that this one was forked from."""
+
+    def beat(self, interval: float) -> None:
+        """Say that it goes on, when it is older than *interval* (s)."""
 
 
 _lock = threading.Lock()
@@ -42,6 +46,13 @@ def add(session: Live) -> None:
         _open.add(session)
     _register_exit()
     end_orphans()
+    heartbeat.ensure(_beating)
+
+
+def _beating() -> list[heartbeat.Beats]:
+    """The sessions that have a heartbeat; those that were dropped end here, when no other opens."""
+    end_orphans()
+    return [*open_sessions()]
 
 
 def remove(session: Live) -> None:

@@ -33,6 +33,7 @@ from sessionspan.events import (
     Event,
     SessionEnd,
     SessionException,
+    SessionHeartbeat,
     SessionStart,
     TLSEstablished,
     TLSFailure,
@@ -385,6 +386,13 @@ class Session:
         if kind is AuthEnd:  # the event itself was still theirs
             self._facts.end_user()
             gate.user_changed()
+
+    @guard
+    def beat(self, interval: float) -> None:
+        """Say that the session goes on, when it is older than *interval* (s)."""
+        age = time.monotonic() - self._started_clock
+        if self._stage is _Stage.OPEN and age >= interval:
+            self.record(SessionHeartbeat(duration=age))
 
     @guard
     def end(self, reason: str | None = None) -> None:

@@ -40,6 +40,9 @@ class SpanEvents:
 
     def add(self, event: Event, timestamp: int, auth_sequence: int) -> None:
         """Put *event* of *timestamp* (ns) on the span, or keep it for `flush`."""
+        if not event.spanned:
+            self._unspanned += 1
+            return
         if self._first_left > 0:
             self._first_left -= 1
             self._put(event, timestamp, auth_sequence)

@@ -13,12 +13,15 @@ from sessionspan.events import (
     MailReception,
     MailRejection,
     SessionEnd,
+    SessionHeartbeat,
     Value,
 )
 
 # Session, auth and mail events have this many of their own, whatever SESSIONSPAN_MAX_EVENTS says: the
 # refusals among them, and the others.
 VITAL_EVENTS: Final = 10_000
+# These are ours to tell, not a peer's to cause: they need no quota.
+_UNLIMITED: Final = frozenset((SessionEnd, SessionHeartbeat))
 _USERS: Final = 100  # distinct users that are told apart
 _FAILED: Final = frozenset(("4xx", "5xx", "no", "bad", "bye", "err"))
 
@@ -80,7 +83,7 @@ class Tally:
 
     def admits(self, event: Event) -> bool:
         """Whether the session may record *event*; if not it is counted as dropped."""
-        if type(event) is SessionEnd:
+        if type(event) in _UNLIMITED:
             self.events += 1
             return True
         if event.refusal:
