@@ -450,6 +450,18 @@ SYMPTOMS = [
     Symptom("settings.problem", "warning", "settings.md", with_environment(SESSIONSPAN_EVENT="both"), "name"),
     Symptom("settings.problem", "warning", "settings.md", with_environment(SESSIONSPAN_EVENTS="log"), "value"),
     Symptom("settings.problem", "warning", "settings.md", with_environment(SESSIONSPAN_IDENTITY="hash"), "no key"),
+    Symptom(
+        "settings.problem", "warning", "settings.md", with_environment(SESSIONSPAN_LOG_ACTIVITY_MASK="96"), "mask"
+    ),
+    Symptom("activities.module", "error", "PYTHONPATH", with_environment(SESSIONSPAN_LOG_ACTIVITY="none.such:f")),
+    Symptom(
+        "activities.module",
+        "error",
+        "PYTHONPATH",
+        with_environment(SESSIONSPAN_LOG_ACTIVITY="email.none_such:f"),
+        "in a package",
+    ),
+    Symptom("privacy.activities", "ok", "", with_environment(SESSIONSPAN_LOG_ACTIVITY="email.mime.text:f")),
     Symptom("settings.raise", "warning", "unset", with_environment(SESSIONSPAN_RAISE="on")),
     Symptom("settings.sigterm", "ok", "", with_environment(SESSIONSPAN_SIGTERM="off")),
     Symptom("privacy.hash_key", "warning", "=hash", with_environment(SESSIONSPAN_HASH_KEY="0123456789abcdef")),

@@ -21,6 +21,9 @@ from sessionspan.events import (
     MailReception,
     MailRejection,
     SessionException,
+    StoreMessageDelete,
+    StoreMessageOpen,
+    StoreUserModify,
     TLSEstablished,
 )
 from sessionspan.session import Session
@@ -96,6 +99,11 @@ def drive(**chosen: str) -> Session:
                     reply_text="envelope-remark unknown",
                 )
             )
+            s.record(
+                StoreMessageOpen(mailbox="envelope-mailbox", uid="7", message_id="envelope-message@dom-m.example")
+            )
+            s.record(StoreMessageDelete(mailbox="envelope-mailbox", uid="7"))
+            s.record(StoreUserModify(user="identity-account", profile=("envelope-profile",)))
             s.record(SessionException(exception_type="ValueError"))
     finally:
         patch.undo()
@@ -103,7 +111,14 @@ def drive(**chosen: str) -> Session:
     return s
 
 
-IDENTITY = ("identity-user", "identity-authc", "identity-subject", "192.0.2.77", "198.51.100.77")
+IDENTITY = (
+    "identity-user",
+    "identity-authc",
+    "identity-subject",
+    "identity-account",
+    "192.0.2.77",
+    "198.51.100.77",
+)
 ENVELOPE = (
     "envelope-sender",
     "envelope-to",
@@ -112,8 +127,11 @@ ENVELOPE = (
     "envelope-remark",
     "envelope-host",
     "envelope-text",
+    "envelope-mailbox",
+    "envelope-message",
+    "envelope-profile",
 )
-DOMAINS = ("dom-s.example", "dom-t.example", "dom-f.example")
+DOMAINS = ("dom-s.example", "dom-t.example", "dom-f.example", "dom-m.example")
 COMMANDS = ("content-command",)
 CONTENT = ("content-r1", "content-r2", "content-input", "content-output")
 
@@ -204,6 +222,8 @@ def test_capture_off_counts_commands_only(recorder: Recorder) -> None:
     drive(capture="off")
     assert recorder.named("command") == []
     assert len(recorder.named("mail.reception")) == 1
+    assert recorder.named("store.message.open") == []
+    assert len(recorder.named("store.message.delete")) == 1
     assert (recorder.wait_for_session().attributes or {})["sessionspan.command.count"] == 3
 
 
@@ -231,6 +251,9 @@ def test_a_short_key_is_refused_and_never_shown(recorder: Recorder, caplog: pyte
                 "auth.success identity-user",
                 "mail.reception envelope-to@dom-t.example",
                 "mail.rejection RCPT 550",
+                "store.message.open envelope-mailbox 7",
+                "store.message.delete envelope-mailbox 7",
+                "store.user.modify",
                 "session.exception ValueError",
                 "auth.end identity-user",
                 "session.end",
@@ -250,7 +273,7 @@ def test_unsampled_all_says_everything(recorder: Recorder) -> None:
     unsampling = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
     manual._scope.bind(unsampling, recorder.logger_provider)
     drive(unsampled="all")
-    assert len(recorder.events) == 13
+    assert len(recorder.events) == 16
 
 
 def test_without_any_tracing_a_session_is_not_unsampled(recorder: Recorder) -> None:
@@ -258,4 +281,4 @@ def test_without_any_tracing_a_session_is_not_unsampled(recorder: Recorder) -> N
 
     manual._scope.bind(NoOpTracerProvider(), recorder.logger_provider)
     drive(unsampled="none")
-    assert len(recorder.events) == 13
+    assert len(recorder.events) == 16

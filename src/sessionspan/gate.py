@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from opentelemetry._logs import SeverityNumber
 
 from sessionspan import names
+from sessionspan.activity_log import activity_log
 from sessionspan.events import Event, SessionEnd, Value
 from sessionspan.facts import Facts
 from sessionspan.metrics import Kind, Metrics
@@ -30,6 +31,7 @@ class Gate:
     """The gate of one session, from the start of its span to its end."""
 
     __slots__ = (
+        "_activities",
         "_context",
         "_emitter",
         "_facts",
@@ -59,6 +61,7 @@ class Gate:
         if scope.metrics is not None and scope.metrics.enabled:
             self._metrics = scope.metrics
             self._metrics.session_opened(kind)
+        self._activities = activity_log()
         self._on_span: SpanEvents | None = None
         if span.is_recording() and self._settings.events != "logs":
             self._on_span = SpanEvents(span, facts.values, self._views.spans)
@@ -68,8 +71,13 @@ class Gate:
 
     @property
     def listened_to(self) -> bool:
-        """Whether anybody takes what the session says: its span records, logs or metrics are taken."""
-        return self._span.is_recording() or self._metrics is not None or self._emitter is not None
+        """Whether anybody takes what the session says: its span records, logs, metrics or activities are taken."""
+        return (
+            self._span.is_recording()
+            or self._metrics is not None
+            or self._activities is not None
+            or self._emitter is not None
+        )
 
     def record(self, event: Event, timestamp: int) -> None:
         """*event* happened at *timestamp* (ns)."""
@@ -85,6 +93,8 @@ class Gate:
             return
         if self._emitter is not None and (self._samples_all or (self._samples_audit and event.audit)):
             self._emit(self._emitter, event, timestamp)
+        if self._activities is not None:
+            self._activities.tell(event, timestamp, self._facts, self._views.logs)
         if self._on_span is not None:
             self._on_span.add(event, timestamp, self._facts.auth_sequence)
 

@@ -56,7 +56,7 @@ class Guard:
         self.failures += 1
         if settings().raises:
             raise error
-        place = _place(error.__traceback__)
+        place = place_of(error)
         if place not in self._told and len(self._told) < 100:
             self._told.add(place)
             # Type and place only: the text of an exception may hold what the peer sent.
@@ -68,8 +68,9 @@ class Guard:
             )
 
 
-def _place(trace: TracebackType | None) -> tuple[str, int]:
-    """The file and line in which *trace* ends."""
+def place_of(error: BaseException) -> tuple[str, int]:
+    """The file and line that raised *error*."""
+    trace = error.__traceback__
     if trace is None:
         return ("?", 0)
     while trace.tb_next is not None:

@@ -17,7 +17,7 @@ from weakref import WeakSet
 from opentelemetry import trace
 from opentelemetry._logs import get_logger_provider
 
-from sessionspan import heartbeat
+from sessionspan import activity_log, heartbeat
 from sessionspan.guard import guard
 
 
@@ -96,6 +96,7 @@ def end_all(reason: str) -> None:
 @guard
 def _at_exit() -> None:
     end_all("process_exit")
+    activity_log.flush()
 
 
 def _register_exit() -> None:

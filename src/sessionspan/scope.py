@@ -11,6 +11,7 @@ from opentelemetry.trace import NoOpTracer
 from sessionspan.emitting import Emitter, emitter_of
 from sessionspan.metrics import Metrics
 from sessionspan.names import SCHEMA_URL
+from sessionspan.settings import settings
 from sessionspan.version import __version__
 
 if TYPE_CHECKING:
@@ -51,13 +52,14 @@ class Scope:
 
     @property
     def silent(self) -> bool:
-        """Whether nobody takes what a session says: no SDK is set up, or it is disabled."""
+        """Whether nobody takes what a session says: no SDK is set up, or it is disabled, and no activity log."""
         # Behind the API's proxy stands a no-op tracer, until a provider is set up.
         tracer = getattr(self.tracer, "_tracer", self.tracer)
         return (
             (tracer is None or isinstance(tracer, NoOpTracer))
             and not is_enabled(self.logger)
             and (self.metrics is None or not self.metrics.enabled)
+            and not settings().log_activity
         )
 
     def emitter(self) -> Emitter | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Final, TypeAlias
 
 from sessionspan import levels
+from sessionspan.activities import ALL, parse_mask
 
 _log = logging.getLogger("sessionspan")
 
@@ -87,6 +89,15 @@ def key(text: str) -> bytes:
     return text.encode()
 
 
+def function(text: str) -> str:
+    """Parse where a function is: ``package.module:function``."""
+    place = text.strip()
+    path = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+    if place and not re.fullmatch(f"{path}:{path}", place):
+        raise ValueError("must be package.module:function")
+    return place
+
+
 def networks(text: str) -> tuple[Network, ...]:
     """Parse a comma list of networks in CIDR form (RFC 4632), or of single addresses."""
     found = []
@@ -125,7 +136,8 @@ class Settings:
         "10000",
         "a number",
         "Events of one session that are recorded; beyond it they are only counted, in "
-        "`sessionspan.event.dropped.count`. Session, auth and mail events have 10,000 of their own.",
+        "`sessionspan.event.dropped.count`. Session, auth and mail events, and messages that are stored or "
+        "deleted, have 10,000 of their own.",
     )
     ignore_clients: tuple[Network, ...] = setting(
         "SESSIONSPAN_IGNORE_CLIENTS",
@@ -147,16 +159,17 @@ class Settings:
         one_of("plain", "domain", "hash", "off"),
         "plain",
         "plain, domain, hash, off",
-        "Senders, recipients, the EHLO name, the user name of a failed login. `plain`: whole in logs, the domain "
-        "only on spans; the other values hold for both.",
+        "Senders, recipients, the EHLO name, the user name of a failed login, Message-IDs, names of mailboxes. "
+        "`plain`: whole in logs, the domain only on spans; the other values hold for both.",
     )
     capture: levels.Capture = setting(  # noqa: RUF009
         "SESSIONSPAN_CAPTURE",
         levels.parse,
         levels.DEFAULT,
         "off, metadata, commands, content; `selector=level`, comma separated",
-        "What of the dialogue is recorded. `off`: commands are only counted; `metadata`: their names, codes, "
-        "sizes, durations; `commands`: and their text; `content`: and what was answered. Credentials at no level. "
+        "What of the dialogue is recorded. `off`: commands and opened messages are only counted; "
+        "`metadata`: their names, codes, sizes, durations; `commands`: and their text; `content`: and what was "
+        "answered. Credentials at no level. "
         "Selectors: a protocol (`ssh`), `devices` (SSH, Telnet, serial), `host:10.0.0.0/8`, `host:*.lab.example`, "
         "`device:cisco_*`; of those that fit the last one counts. A host is the other end: a server's client, "
         "a client's server as it was asked for.",
@@ -183,7 +196,22 @@ class Settings:
         "audit",
         "all, audit, none",
         "Which log events of a session whose span is not sampled are exported. `audit`: the session's end, "
-        "logins, mail and failures. Metrics count all.",
+        "logins, mail, stored messages and failures. Metrics count all.",
+    )
+    log_activity: str = setting(
+        "SESSIONSPAN_LOG_ACTIVITY",
+        function,
+        "",
+        "package.module:function",
+        "A function of yours that is called with each activity and its data, as PMDF's popstore calls "
+        "`log_activity`: one call at a time, in a thread of its own, so it may be slow.",
+    )
+    log_activity_mask: int = setting(
+        "SESSIONSPAN_LOG_ACTIVITY_MASK",
+        parse_mask,
+        "-1",
+        "a number (also 0x60), or names of activities, comma separated",
+        "The activities that it is called with, by PMDF's bits; `start` and `end` always. `-1`: all.",
     )
     sigterm: bool = setting(
         "SESSIONSPAN_SIGTERM",
@@ -238,6 +266,8 @@ def _settled(found: Settings, problems: list[str]) -> Settings:
             "there would be none; SESSIONSPAN_EVENTS=span is used."
         )
         found = dataclasses.replace(found, events="span")
+    if found.log_activity_mask != ALL and not found.log_activity:
+        problems.append("SESSIONSPAN_LOG_ACTIVITY_MASK does nothing without SESSIONSPAN_LOG_ACTIVITY.")
     return found
 
 

@@ -19,7 +19,7 @@ from typing import Final
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 
-from sessionspan import live
+from sessionspan import activity_log, live
 from sessionspan.guard import guard
 from sessionspan.settings import settings
 
@@ -102,11 +102,8 @@ def flush(deadline: float) -> None:
     behind when it hangs.
     """
     providers = (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider())
-    threads = [
-        threading.Thread(target=guard(provider.force_flush), daemon=True, name="sessionspan-flush")
-        for provider in providers
-        if hasattr(provider, "force_flush")
-    ]
+    flushes = [activity_log.flush, *(p.force_flush for p in providers if hasattr(p, "force_flush"))]
+    threads = [threading.Thread(target=guard(each), daemon=True, name="sessionspan-flush") for each in flushes]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -62,6 +62,8 @@ def _environment(subject: Subject) -> dict[str, str]:
     environ = {name: value for name, value in subject.environ.items() if not name.startswith("OTEL_")}
     environ.pop("SESSIONSPAN_RAISE", None)
     environ.pop("SESSIONSPAN_IGNORE_CLIENTS", None)  # the canary's client is on loopback
+    for name in ("SESSIONSPAN_LOG_ACTIVITY", "SESSIONSPAN_LOG_ACTIVITY_MASK"):
+        environ.pop(name, None)  # a canary is no activity of the site's
     entries = (entry for entry in environ.get("PYTHONPATH", "").split(os.pathsep) if entry)
     environ["PYTHONPATH"] = os.pathsep.join(
         os.path.abspath(entry) for entry in entries if not entry.endswith("auto_instrumentation")

@@ -41,6 +41,7 @@ def ask() -> dict[str, Any]:
         "exporters": _exporters(),
         "known_exporters": {name: _names(f"opentelemetry_{name}_exporter") for name in SIGNALS},
         "log_handler": any(_is_otel_handler(handler) for handler in logging.getLogger().handlers),
+        "activity_module": _has_module(os.environ.get("SESSIONSPAN_LOG_ACTIVITY", "").partition(":")[0].strip()),
         "resource": _resource(),
         "forked_instance": _forked_instance(),
         "instrumentations": instrumentations,
@@ -112,6 +113,22 @@ def _exporters() -> dict[str, list[str]]:
 def _is_otel_handler(handler: logging.Handler) -> bool:
     kind = type(handler)
     return kind.__name__ == "LoggingHandler" and kind.__module__.startswith("opentelemetry")
+
+
+def _has_module(name: str) -> bool:
+    """Whether there is a module called *name*; it is not run, nor are the packages that it is in."""
+    folders: Any = None
+    for length in range(1, len(name.split(".")) + 1):
+        whole = ".".join(name.split(".")[:length])
+        if whole not in sys.modules:
+            specs = (finder.find_spec(whole, folders) for finder in sys.meta_path)
+            spec = next((found for found in specs if found is not None), None)
+            if spec is None:
+                return False
+            folders = spec.submodule_search_locations
+        else:
+            folders = getattr(sys.modules[whole], "__path__", None)
+    return True
 
 
 def _resource() -> dict[str, str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from sessionspan.cli.doctor.findings import Finding, ok, warning
+from sessionspan.activities import selected
+from sessionspan.cli.doctor.findings import Finding, error, ok, warning
 from sessionspan.cli.doctor.subject import Subject
 from sessionspan.settings import load
 from sessionspan.span_events import FIRST, LAST
@@ -18,15 +19,18 @@ _MEANS: Final[dict[str, dict[str, str]]] = {
         "off": "Addresses of clients and users who logged in do not leave.",
     },
     "envelope": {
-        "plain": "Senders, recipients, EHLO names and failed user names leave whole in logs; on spans only "
-        "their domain.",
-        "domain": "Of senders, recipients, EHLO names and failed user names only the domain leaves.",
-        "hash": "Senders, recipients, EHLO names and failed user names leave as keyed hashes only.",
-        "off": "Senders, recipients, EHLO names and failed user names do not leave.",
+        "plain": "Senders, recipients, EHLO names, Message-IDs, names of mailboxes and failed user names leave "
+        "whole in logs; on spans only their domain.",
+        "domain": "Of senders, recipients, EHLO names, Message-IDs and failed user names only the domain leaves; "
+        "names of mailboxes do not.",
+        "hash": "Senders, recipients, EHLO names, Message-IDs, names of mailboxes and failed user names leave as "
+        "keyed hashes only.",
+        "off": "Senders, recipients, EHLO names, Message-IDs, names of mailboxes and failed user names do not "
+        "leave.",
     },
 }
 _CAPTURED: Final = {
-    "off": "Commands are counted, not recorded.",
+    "off": "Commands and opened messages are counted, not recorded.",
     "metadata": "Of commands leave their names, reply codes, sizes and durations, not their text.",
     "commands": "The text of commands leaves, credentials apart.",
     "content": "The text of commands and of what was answered leaves, credentials apart.",
@@ -67,6 +71,25 @@ def log_lines(subject: Subject) -> Iterator[Finding]:
         "privacy.log_lines",
         f"The program's own log leaves with the events ({level}); lines that quote a peer's protocol do not.",
         "Not wanted? export OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=false",
+    )
+
+
+def activities(subject: Subject) -> Iterator[Finding]:
+    """A function of the site's own that gets activities."""
+    place = subject.settings.log_activity
+    if not place:
+        return
+    if subject.answer and not subject.answer["activity_module"]:
+        yield error(
+            "activities.module",
+            f"SESSIONSPAN_LOG_ACTIVITY={place}: the program finds no such module, so no activities are logged.",
+            "Put its folder on PYTHONPATH, or install it beside the program.",
+        )
+        return
+    yield ok(
+        "privacy.activities",
+        f"{place} is called with what log events may hold, for the activities "
+        f"{', '.join(selected(subject.settings.log_activity_mask))}.",
     )
 
 
@@ -132,4 +155,4 @@ def sampling(subject: Subject) -> Iterator[Finding]:
         )
 
 
-CHECKS: Final = (problems, classes, log_lines, ignored_clients, switches, limits, sampling)
+CHECKS: Final = (problems, classes, log_lines, activities, ignored_clients, switches, limits, sampling)
