@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sessionspan.events import Event
 from sessionspan.protocols.imap import IMAPObserver
-from sessionspan.protocols.imap.fetched import FetchReader
+from sessionspan.protocols.imap.fetched import FetchReader, glance
 from sessionspan.protocols.imap.mailbox import REMEMBERED, Mailbox
 from sessionspan.protocols.imap.numbers import numbers
 from sessionspan.protocols.imap.target import Append, Target, decoded
@@ -461,3 +461,38 @@ def test_of_a_large_mailbox_the_last_messages_are_remembered_in_little_memory() 
 )
 def test_a_set_of_numbers_is_read_up_to_a_limit(text: bytes, found: list[int]) -> None:
     assert list(numbers(text, 9, 4)) == found
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"UID 7",
+                b"UID 99999999999",
+                b"UID 7x",
+                b"FLAGS (\\Seen)",
+                b"FLAGS (\\Deleted \\Seen)",
+                b"flags (\\deletedNot)",
+                b"FLAGS ()",
+                b"RFC822.SIZE 9",
+                b"MODSEQ (3)",
+                b'INTERNALDATE "17-Jul-1996 02:44:25 -0700"',
+                b'ENVELOPE ("x" "UID 8 FLAGS (\\Deleted)" NIL)',
+                b'ENVELOPE ("x" NIL)',
+                b'BODYSTRUCTURE ("TEXT" ("UID" "9"))',
+                b'BODY[] "UID 6"',
+                b"X-LABELS (UID 5)",
+            ]
+        ),
+        max_size=6,
+    )
+)
+def test_a_glance_sees_what_reading_sees(items: list[bytes]) -> None:
+    text = b"(" + b" ".join(items) + b")"
+    reader = FetchReader(1, is_uid=False)
+    reader.line(text, b"", None)
+    read = reader.done()
+    seen = glance(1, text)
+    assert seen is None or (seen.uid, seen.marked, seen.opened) == (read.uid, read.marked, read.opened)
+    if not any(item.startswith((b"ENVELOPE", b"BODY", b"X-", b"UID 7x")) for item in items):
+        assert seen is not None

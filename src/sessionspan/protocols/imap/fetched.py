@@ -34,6 +34,30 @@ class Fetched(NamedTuple):
     message_id: str | None
 
 
+# What most lines are, and what stands before the long items of others: a glance is enough, and cheap. A uid or
+# flags behind those may be a stranger's words, and a body is worth more than a glance.
+_SHORT: Final = re.compile(
+    rb"\((?:UID (\d+)(?![^ )])|FLAGS \(([^()\"]*)\)|MODSEQ \(\d+\)|RFC822\.SIZE \d+"
+    rb"|INTERNALDATE \"[^\"\\]*\"|[ ])*",
+    re.IGNORECASE,
+)
+_MORE: Final = (b"UID", b"FLAGS", b"BODY[", b"BINARY[", b"RFC822")
+_MARKED: Final = re.compile(rb"\\Deleted(?![^ ])", re.IGNORECASE)
+
+
+def glance(number: int, text: bytes) -> Fetched | None:
+    """What the whole response *text* says of message *number*; None when that takes a `FetchReader`."""
+    found = _SHORT.match(text)
+    if found is None:
+        return None
+    rest = text[found.end() :].upper()
+    if len(rest) > 1 and any(word in rest for word in _MORE):
+        return None
+    uid, flags = found.groups()
+    marked = _MARKED.search(flags) is not None if flags is not None else None
+    return Fetched(number, int(uid) if uid is not None else None, marked, False, None, None)
+
+
 class _Item(NamedTuple):
     """What an item's name says of its value."""
 

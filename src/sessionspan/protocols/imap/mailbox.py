@@ -9,18 +9,21 @@ from typing import Final
 from sessionspan.protocols.imap.numbers import HIGHEST, numbers, ranges
 
 REMEMBERED: Final = 1000  # messages of one session that are kept in mind; those with the highest numbers
+_NUMBERS: Final = 2**31  # beyond it no number is believed
 
 
 class Mailbox:
     """What a session has shown of its mailbox. The numbers of messages change, their unique ids do not."""
 
-    __slots__ = ("_marked", "_marked_uids", "_numbers", "_uids", "name", "read_only")
+    __slots__ = ("_gone", "_marked", "_marked_uids", "_numbers", "_uids", "name", "read_only")
 
     def __init__(self, name: str | None, read_only: bool) -> None:
         self.name = name
         self.read_only = read_only
-        # Side by side, by number: an idle session keeps these, so they are small.
+        # Side by side, by number: an idle session keeps these, so they are small. Each number is too high by
+        # `_gone`, so that not all of them change when a message in front of them goes.
         self._numbers = array("I")
+        self._gone = 0
         self._uids = array("I")  # 0: not shown
         self._marked = bytearray()
         self._marked_uids: set[int] = set()  # of messages whose number was not shown
@@ -46,12 +49,15 @@ class Mailbox:
 
     def expunged(self, number: int) -> int | None:
         """Message *number* is gone, and those behind it move up; its unique id."""
-        at = bisect_left(self._numbers, number)
-        uid = None
-        if at < len(self._numbers) and self._numbers[at] == number:
-            uid = self._uids[at]
+        at, found = self._place(number)
+        uid = self._uids[at] if found else 0
+        if found:
             del self._numbers[at], self._uids[at], self._marked[at]
-        self._numbers[at:] = array("I", [behind - 1 for behind in self._numbers[at:]])
+        if at <= len(self._numbers) // 2 and self._gone < _NUMBERS:
+            self._gone += 1
+            self._numbers[:at] = array("I", [before + 1 for before in self._numbers[:at]])
+        else:
+            self._numbers[at:] = array("I", [behind - 1 for behind in self._numbers[at:]])
         return uid or None
 
     def vanished(self, uids: bytes) -> None:
@@ -89,23 +95,29 @@ class Mailbox:
         found = [uid or None for uid, marked in zip(self._uids, self._marked, strict=True) if marked]
         return [*found, *sorted(self._marked_uids)]
 
+    def _place(self, number: int) -> tuple[int, bool]:
+        """Where message *number* is kept, or would be; whether it is."""
+        kept = number + self._gone
+        at = bisect_left(self._numbers, kept)
+        return at, at < len(self._numbers) and self._numbers[at] == kept
+
     def _find(self, number: int) -> int | None:
-        at = bisect_left(self._numbers, number)
-        return at if at < len(self._numbers) and self._numbers[at] == number else None
+        at, found = self._place(number)
+        return at if found else None
 
     def _entry(self, number: int) -> int | None:
         """Where message *number* is kept, now at the latest; None when it is not."""
-        at = bisect_left(self._numbers, number)
-        if at < len(self._numbers) and self._numbers[at] == number:
+        at, found = self._place(number)
+        if found:
             return at
-        if not 0 < number <= HIGHEST:
+        if not 0 < number < _NUMBERS:
             return None
         if len(self._numbers) >= REMEMBERED:
             if at == 0:
                 return None
             del self._numbers[0], self._uids[0], self._marked[0]
             at -= 1
-        self._numbers.insert(at, number)
+        self._numbers.insert(at, number + self._gone)
         self._uids.insert(at, 0)
         self._marked.insert(at, 0)
         return at

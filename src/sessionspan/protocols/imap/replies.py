@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple, TypeAlias
 
-from sessionspan.protocols.imap.fetched import Fetched, FetchReader
+from sessionspan.protocols.imap.fetched import Fetched, FetchReader, glance
 from sessionspan.protocols.imap.segments import Segments
 from sessionspan.protocols.lines import pieces
 
@@ -192,8 +192,13 @@ class Replies:
             if found[3] is None or found[3].upper() != b"FETCH":
                 done += _simple(found)
                 return
+            line = line[found.end() :].lstrip()
+            if literal is None and found[2] is None and not self._segments.tail:
+                seen = glance(int(found[1]), line)
+                if seen is not None:
+                    done.append(seen)
+                    return
             self._fetch = FetchReader(int(found[1]), is_uid=found[2] is not None)
-            line = line[found.end() :]
         if self._fetch is not None:
             self._fetch.line(line, self._segments.tail, literal)
             if literal is None:
