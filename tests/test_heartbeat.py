@@ -56,12 +56,19 @@ def test_a_session_that_goes_on_says_so_with_its_identity_and_age(recorder: Reco
     assert first.trace_id == recorder.events[0].trace_id
 
 
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 3600)
+
+
+@pytest.mark.usefixtures("slow")
 def test_a_session_that_is_younger_says_nothing(recorder: Recorder) -> None:
     with session("IMAP") as s:
         s.beat(3600)
     assert recorder.transcript() == ["session.start", "session.end"]
 
 
+@pytest.mark.usefixtures("slow")
 def test_an_ended_session_says_nothing(recorder: Recorder) -> None:
     with session("IMAP") as s:
         pass
