@@ -15,7 +15,9 @@ import pytest
 from sessionspan import free_text, handler_session, interactions, manual, settings
 from sessionspan.events import Command
 from sessionspan.testing import RecordedEvent, Recorder
+from sessionspan_aiosmtpd import AiosmtpdInstrumentor
 from tests.canary import found_in
+from tests.instrumentation import kit_aiosmtpd
 from tests.kit_servers import Boom, POP3Handler, SMTPHandler, serving
 
 SECRET = b"CanaryPassw0rd-7f3a"
@@ -262,6 +264,28 @@ def test_the_answer_to_what_made_the_application_raise_is_not_told(recorder: Rec
         peer.socket.close()
         recorder.wait_for_session()
     assert told(recorder)[0] == ("NOOP hello", None)
+
+
+def test_a_proxys_header_is_no_interaction(recorder: Recorder) -> None:
+    class Behind(kit_aiosmtpd.Handler):
+        async def handle_PROXY(self, server: Any, session: Any, envelope: Any, proxy_data: Any) -> bool:
+            return True
+
+    providers = ("tracer_provider", "logger_provider", "meter_provider")
+    AiosmtpdInstrumentor().instrument(**{name: getattr(recorder, name) for name in providers})
+    try:
+        with kit_aiosmtpd.serving(Behind(), proxy_protocol_timeout=5) as server:
+            client = server.connect()
+            client.send(b"PROXY TCP4 198.51.100.7 192.0.2.1 40000 25\r\n")
+            client.read_reply()
+            client.command(b"EHLO client.example")
+            client.command(b"QUIT")
+            client.close()
+            recorder.wait_for_session()
+    finally:
+        AiosmtpdInstrumentor().uninstrument()
+    assert told(recorder) == [("EHLO client.example", "250 HELP"), ("QUIT", "221 Bye")]
+    assert {event["client.address"] for event in recorder.named("interaction")} == {"198.51.100.7"}
 
 
 # What looks like a login.

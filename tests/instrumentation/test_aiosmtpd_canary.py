@@ -86,12 +86,18 @@ def speak(client: Client, way: str) -> None:
     client.command(b"QUIT")
 
 
-@pytest.mark.parametrize("capture", ["metadata", "content"])
+@pytest.mark.parametrize(("capture", "interactions"), [("metadata", "off"), ("content", "off"), ("content", "on")])
 @pytest.mark.parametrize("way", WAYS)
 def test_no_credential_leaves(
-    recorder: Recorder, exported: Exported, way: str, capture: str, monkeypatch: pytest.MonkeyPatch
+    recorder: Recorder,
+    exported: Exported,
+    way: str,
+    capture: str,
+    interactions: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SESSIONSPAN_CAPTURE", capture)
+    monkeypatch.setenv("SESSIONSPAN_INTERACTIONS", interactions)
     settings.reload()
     with serving(Mechanisms(), auth_require_tls=False, authenticator=authenticate, timeout=5) as server:
         speak(server.connect(), way)
@@ -99,6 +105,7 @@ def test_no_credential_leaves(
     wire = encode_spans(recorder.spans).SerializeToString() + encode_logs(exported.records).SerializeToString()
     assert b"session.end" in wire  # the haystack is the real one
     assert b"handling connection" in wire
+    assert bool(recorder.named("interaction")) == (interactions == "on")
     secrets = [SECRET, *(derive(SECRET) for derive in DERIVED)]
     assert found_in(wire, secrets) == []
     assert found_in(recorder.everything().encode(), secrets) == []
