@@ -187,7 +187,10 @@ def test_what_an_observer_knows_is_told_as_it_lets_it_out(recorder: Recorder) ->
     with serving(handler_session("smtp")(Closes)) as server:
         with smtplib.SMTP("127.0.0.1", server.port, timeout=5, local_hostname="attacker.example") as client:
             client.docmd("AUTH", "PLAIN " + base64.b64encode(b"\0bob\0" + SECRET).decode())
-            client.sendmail("a@x.org", ["b@y.org"], b"Subject: hi\r\n\r\n" + SECRET)
+            client.docmd("EHLO", "attacker.example")
+            client.docmd("MAIL", "FROM:<a@x.org>")
+            client.docmd("RCPT", "TO:<b@y.org>")
+            client.data(b"Subject: hi\r\n\r\n" + SECRET)
             client.docmd(SECRET.decode())
         recorder.wait_for_session()
     assert [(sent, answered) for sent, answered in told(recorder)][:5] == [
