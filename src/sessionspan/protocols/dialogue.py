@@ -1,8 +1,8 @@
 """What observers of protocols of lines share: commands until their replies, and the time that each takes.
 
-A protocol is a subclass. It says how the client's next bytes are read in each mode (``_readers``), what a line
-says (``_parse``), what of a command is kept (``_begins``), and what it is when it has no reply
-(``_gets_no_reply``); how replies are read is its own. It feeds replies to its commands in their order.
+A protocol is a subclass. It says what a line says (``_parse``), what of a command is kept (``_begins``), what it
+is when it has no reply (``_gets_no_reply``), and, where that is special, how the client's next bytes are read in
+each mode (``_readers``). How replies are read, and which command they answer, is its own.
 
 A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
 answered the one before: bytes that are taken while a command is unanswered mean that it will not be answered.
@@ -51,16 +51,14 @@ class Pending:
     cancelled: bool = False  # of such a login: the client sent `*`
 
 
-Command = TypeVar("Command", bound=Pending)
+P = TypeVar("P", bound=Pending)
 
 
-class Dialogue(Generic[Command]):
+class Dialogue(Generic[P]):
     """Watches one connection: bytes of both sides in, events out."""
 
     # Slots, and small lists for queues: a server keeps one of these for each idle connection.
     __slots__ = ("_clock", "_commands", "_events", "_inbox", "_lockstep", "_mode", "_pending", "end_reason")
-
-    _readers: ClassVar[Mapping[Mode, Callable[[Any], bool]]]
 
     def __init__(self, clock: Callable[[], float], *, lockstep: bool = False, inbox: Lines | None = None) -> None:
         """*clock* counts seconds."""
@@ -69,13 +67,14 @@ class Dialogue(Generic[Command]):
         self._lockstep = lockstep
         self._mode = Mode.GREETING
         self._inbox = inbox if inbox is not None else Lines()
-        self._pending: list[Command] = []
+        self._pending: list[P] = []
         self._events: list[Event] = []
         self._commands = 0
 
     # What each protocol says of itself.
 
-    def _parse(self, line: bytes) -> tuple[str, bytes]:
+    @staticmethod
+    def _parse(line: bytes) -> tuple[str, bytes]:
         """Verb and argument of the line that begins a command; the argument of a verb outside the set is empty."""
         raise NotImplementedError
 
@@ -83,9 +82,13 @@ class Dialogue(Generic[Command]):
         """A command begins, number ``_commands``: put it with those that wait for a reply."""
         raise NotImplementedError
 
-    def _gets_no_reply(self, command: Command, at_end: bool = False) -> None:
+    def _gets_no_reply(self, command: P, at_end: bool = False) -> None:
         """*command* gets no reply, or no end of one: tell it, and wait for it no longer."""
         raise NotImplementedError
+
+    def _passes_over(self) -> None:
+        """In lock-step: the server takes a line before it has answered what waits."""
+        self._gets_no_reply(self._pending[0])
 
     # The doors.
 
@@ -142,7 +145,7 @@ class Dialogue(Generic[Command]):
             if verb == OTHER and self._pending[0].exchange is not None:
                 self._take_response(self._pending[0], line)  # a mechanism of somebody's own
                 return True
-            self._gets_no_reply(self._pending[0])
+            self._passes_over()
         if len(self._pending) >= PENDING:
             self._mode = Mode.LOST
             return False
@@ -157,7 +160,7 @@ class Dialogue(Generic[Command]):
         self._take_response(self._pending[0], line)
         return True
 
-    def _take_response(self, command: Command, response: bytes) -> None:
+    def _take_response(self, command: P, response: bytes) -> None:
         command.since = self._clock()
         if response.strip() == b"*":  # RFC 4954 4, 5034 4, 5804 2.1
             command.cancelled = True
@@ -167,7 +170,7 @@ class Dialogue(Generic[Command]):
 
     # What the server answers.
 
-    def _asks(self, command: Command, challenge: bytes) -> None:
+    def _asks(self, command: P, challenge: bytes) -> None:
         """The server asks the client for the next response of the exchange."""
         if command.exchange is not None:
             command.exchange.challenge(challenge)
@@ -179,11 +182,19 @@ class Dialogue(Generic[Command]):
         if self._mode is not Mode.LOST:
             self._mode = Mode.LINES
 
-    def _pause(self, command: Command) -> None:
+    def _pause(self, command: P) -> None:
         """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
         if command.since is not None:
             command.busy += self._clock() - command.since
             command.since = None
+
+    _readers: ClassVar[Mapping[Mode, Callable[[Any], bool]]] = {
+        Mode.GREETING: _read_greeting,
+        Mode.LINES: _read_line,
+        Mode.HELD: _read_held,
+        Mode.SASL: _read_sasl,
+        Mode.LOST: _read_lost,
+    }
 
 
 def known(code: bytes, codes: frozenset[str]) -> str:

@@ -1,7 +1,7 @@
 """Watches one ManageSieve connection: bytes of both sides in, events out.
 
 Replies come in the order of the commands. How the client's next bytes are read is a mode, with one function
-each in `_READERS`::
+each in `_readers`::
 
     GREETING --OK--> LINES --{n+}--> LITERAL --n bytes--> MORE --a line--> LINES
                      LINES --{n}--> ANNOUNCED --+--> LITERAL
@@ -28,6 +28,7 @@ class ManageSieveObserver(Dialogue[Pending]):
 
     __slots__ = ("_bye", "_bye_reason", "_current", "_knows_literals", "_left", "_replies")
     _inbox: SieveSegments
+    _parse = staticmethod(commands.parse)
 
     def __init__(self, *, bye: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         """*bye* is the end reason when the server says BYE: to a client ``peer_close``. *clock* counts seconds."""
@@ -62,9 +63,6 @@ class ManageSieveObserver(Dialogue[Pending]):
         return bool(self._pending)
 
     # What the client sends, by mode.
-
-    def _parse(self, line: bytes) -> tuple[str, bytes]:
-        return commands.parse(line)
 
     def _begins(self, verb: str, argument: bytes) -> None:
         command = Pending(verb, self._commands, self._clock())
@@ -224,14 +222,11 @@ class ManageSieveObserver(Dialogue[Pending]):
             self.end_reason = "quit"
 
     _readers: ClassVar[Mapping[Mode, Callable[[ManageSieveObserver], bool]]] = {
-        Mode.GREETING: Dialogue._read_greeting,
-        Mode.LINES: Dialogue._read_line,
-        Mode.HELD: Dialogue._read_held,
+        **Dialogue._readers,
         Mode.SASL: _read_sasl,
         Mode.ANNOUNCED: Dialogue._read_held,
         Mode.LITERAL: _read_literal,
         Mode.MORE: _read_more,
-        Mode.LOST: Dialogue._read_lost,
     }
 
 
