@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sessionspan.events import AuthEnd, AuthFailure, AuthSuccess, Command, Event
-from sessionspan.protocols.ftp import OTHER, PENDING, VERBS, FTPObserver, parse
+from sessionspan.protocols.dialogue import OTHER, PENDING
+from sessionspan.protocols.ftp import VERBS, FTPObserver, parse
 from tests.protocols.dialogues import Turn, dialogue
 
 
@@ -19,7 +20,7 @@ def watch(turns: list[Turn], *, lockstep: bool = False) -> list[Event]:
     events: list[Event] = []
     for side, data in turns:
         events += observer.client_sent(data) if side == "C" else observer.server_sent(data)
-    return events + observer.finish()
+    return [*events, *observer.finish()]
 
 
 def told(events: list[Event]) -> list[str]:
@@ -260,7 +261,7 @@ def test_one_transfer_at_a_time_is_under_way() -> None:
     for _ in range(PENDING * 2):
         observer.client_sent(b"RETR x\r\n")
         observer.server_sent(b"150 open the data connection\r\n")
-    assert told(observer.client_sent(b"QUIT\r\n") + observer.server_sent(b"221 bye\r\n")) == ["QUIT 221"]
+    assert told([*observer.client_sent(b"QUIT\r\n"), *observer.server_sent(b"221 bye\r\n")]) == ["QUIT 221"]
 
 
 # How it ends.

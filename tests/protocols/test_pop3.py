@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
+from sessionspan.protocols.dialogue import OTHER, PENDING
 from sessionspan.protocols.lines import HELD_LIMIT
 from sessionspan.protocols.maildrop import DELETED
 from sessionspan.protocols.maildrop import LISTED as LISTED_BYTES
-from sessionspan.protocols.pop3 import OTHER, PENDING, RESPONSE_CODES, VERBS, POP3Observer, parse, reply
+from sessionspan.protocols.pop3 import RESPONSE_CODES, VERBS, POP3Observer, parse, reply
 from tests.canary import found_in
 from tests.protocols.dialogues import Turn, dialogue, tell_of_store
 

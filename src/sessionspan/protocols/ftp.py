@@ -10,16 +10,16 @@ taken while a command is unanswered, and is no transfer under way, means that it
 from __future__ import annotations
 
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sessionspan.events import AuthEnd, AuthFailure, AuthSuccess, Command, Event
+from sessionspan.protocols import dialogue
+from sessionspan.protocols.dialogue import OTHER, Dialogue, Mode
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.sasl import NAME_LIMIT
 
-PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 TEXT_LIMIT: Final = 512  # of an argument or a reply that are kept
 
 # What may stand in `sessionspan.command.name`: the IANA registry (RFC 5797) and what clients send besides. The
@@ -96,7 +96,6 @@ VERBS: Final = frozenset(
         "XSHA256",
     ]
 )
-OTHER: Final = "_OTHER"
 _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 
 _LOGIN: Final = frozenset(("USER", "PASS", "ACCT"))
@@ -144,14 +143,11 @@ class Reply:
         return _STATUS.get(self.code // 100, "none")
 
 
-@dataclass(slots=True)
-class _Pending:
+@dataclass(slots=True, eq=False)
+class _Pending(dialogue.Pending):
     """A command that has no final reply yet."""
 
-    verb: str
-    argument: bytes
-    sequence: int
-    since: float
+    argument: bytes = b""
     under_way: bool = False  # a transfer that got its preliminary reply
 
 
@@ -198,35 +194,24 @@ def parse(line: bytes) -> tuple[str, bytes]:
     return (verb, argument) if verb is not None else (OTHER, b"")
 
 
-class FTPObserver:
+class FTPObserver(Dialogue[_Pending]):
     """Watches one control connection."""
+
+    __slots__ = ("_greeted", "_logged_in", "_replies", "_user")
+    _parse = staticmethod(parse)
 
     def __init__(self, *, lockstep: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         """*clock* counts seconds."""
-        self.end_reason: str | None = None
-        self._lockstep = lockstep
-        self._clock = clock
-        self._inbox = Lines()
+        super().__init__(clock, lockstep=lockstep)
+        self._mode = Mode.LINES
         self._replies = Replies()
-        self._pending: deque[_Pending] = deque()
-        self._events: list[Event] = []
         self._greeted = False
-        self._lost = False
         self._user: str | None = None  # whom USER has named
         self._logged_in = False
-        self._commands = 0
 
     # The doors.
 
-    def client_sent(self, data: bytes) -> list[Event]:
-        """Take bytes of the client; return the events that they complete."""
-        for piece in pieces(data):
-            self._inbox.feed(piece)
-            while (line := self._inbox.next_line()) is not None:
-                self._take(line)
-        return self._said()
-
-    def server_sent(self, data: bytes) -> list[Event]:
+    def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
         for reply in self._replies.feed(data):
             if self._greeted:
@@ -235,49 +220,29 @@ class FTPObserver:
                 self._greeted = reply.code >= 200  # 120: the service will be ready in some minutes
         return self._said()
 
-    def finish(self) -> list[Event]:
-        """The connection is over: return the events of what was left open."""
-        while self._pending:
-            self._gets_no_reply(self._pending[0])
-        self._lost = True
-        return self._said()
-
     @property
     def unfinished(self) -> bool:
         """Whether a command, a login or a transfer is under way."""
         return bool(self._pending)
 
-    def _said(self) -> list[Event]:
-        if not self._events:
-            return []
-        events, self._events = self._events, []
-        return events
-
     # What the client sends.
 
-    def _take(self, line: bytes) -> None:
-        if self._lost:
-            return
-        if self._lockstep:
-            for command in [command for command in self._pending if not command.under_way]:
-                self._gets_no_reply(command)
-        if len(self._pending) >= PENDING:
-            self._lost = True
-            return
-        self._commands += 1
-        verb, argument = parse(line)
-        if verb in _SECRET:
-            argument = b""
-        self._pending.append(_Pending(verb, argument, self._commands, self._clock()))
+    def _passes_over(self) -> None:
+        for command in [command for command in self._pending if not command.under_way]:
+            self._gets_no_reply(command)
+
+    def _begins(self, verb: str, argument: bytes) -> None:
+        kept = b"" if verb in _SECRET else argument
+        self._pending.append(_Pending(verb, self._commands, self._clock(), argument=kept))
 
     # What the server answers.
 
     def _replied(self, reply: Reply) -> None:
         command = self._answers(reply)
-        if command is None or self._lost:
+        if command is None or self._mode is Mode.LOST:
             return
         if reply.code < 200:
-            self._begins(command)
+            self._transfer_begins(command)
             return
         self._pending.remove(command)
         if command.verb in _LOGIN:
@@ -296,25 +261,26 @@ class FTPObserver:
             return transfer
         return waiting[0] if waiting else None
 
-    def _begins(self, transfer: _Pending) -> None:
+    def _transfer_begins(self, transfer: _Pending) -> None:
         """*transfer* got its preliminary reply. There is one data connection, so it was the last one's end."""
         for other in [command for command in self._pending if command.under_way]:
             self._gets_no_reply(other)
         transfer.under_way = True
 
-    def _gets_no_reply(self, command: _Pending) -> None:
+    def _gets_no_reply(self, command: _Pending, at_end: bool = False) -> None:
         self._pending.remove(command)
         if command.verb in ("PASS", "ACCT"):
             self._events.append(AuthFailure(user_name=self._user))
         self._done(command, None)
 
     def _done(self, command: _Pending, reply: Reply | None) -> None:
+        self._pause(command)
         text, envelope_text, reply_text = _texts(command, reply)
         self._events.append(
             Command(
                 command=command.verb,
                 sequence=command.sequence,
-                duration=None if reply is None else self._clock() - command.since,
+                duration=None if reply is None else command.busy,
                 reply_code=None if reply is None else reply.code,
                 reply_status="none" if reply is None else reply.status,
                 text=text,

@@ -1,7 +1,7 @@
 """Watches one POP3 connection (RFC 1939, 2449, 2595, 3206, 5034): bytes of both sides in, events out.
 
-How the client's next bytes are read is a mode, with one function each in `_READERS`; what a reply means
-depends on the command that it answers, with one function each in `_ANSWERED`::
+How the client's next bytes are read is a mode (see `Dialogue`); what a reply means depends on the command that
+it answers, with one function each in `_ANSWERED`::
 
     GREETING --+OK--> LINES --AUTH--> HELD --+--> SASL --a line--> HELD --+OK--> LINES
                       LINES --STLS--> HELD --+OK--> LINES
@@ -16,19 +16,17 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, auto
 from typing import Final, NamedTuple
 
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
+from sessionspan.protocols import dialogue
+from sessionspan.protocols.dialogue import OTHER, Dialogue, Mode, known
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.maildrop import ListingReader, Maildrop
 from sessionspan.protocols.message_id import MessageIdFinder
 from sessionspan.protocols.sasl import NAME_LIMIT, Exchange, Names, mechanism_name
 from sessionspan.protocols.smtp.content import Content
 
-_NOTHING: Final[tuple[Event, ...]] = ()
-
-PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 TEXT_LIMIT: Final = 512  # bytes of the text of a reply that are kept
 
 # What may stand in `sessionspan.command.name`. The text of any other verb may be a password that was sent
@@ -55,7 +53,6 @@ VERBS: Final = frozenset(
         "UTF8",
     ]
 )
-OTHER: Final = "_OTHER"
 _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 
 # Replies of many lines, when they are +OK: always, or only where the command has no argument (a bare AUTH
@@ -111,26 +108,16 @@ def _response_code(text: bytes) -> str | None:
     match = _RESPONSE_CODE.match(text)
     if match is None:
         return None
-    code = match[1].decode("ascii", "replace").upper()
-    while code and code not in RESPONSE_CODES:
-        code = code.rpartition("/")[0]  # RFC 2449 8: levels, of which a client knows the first ones
-    return code or OTHER
+    return known(match[1], RESPONSE_CODES)
 
 
-@dataclass(slots=True)
-class _Pending:
+@dataclass(slots=True, eq=False)
+class _Pending(dialogue.Pending):
     """A command that has no final reply yet; of its argument only what may be shown."""
 
-    verb: str
-    sequence: int
-    since: float | None  # when the server began to work on it; None while it waits for the client
-    busy: float = 0.0  # seconds that the server has worked on it
     bare: bool = False  # it came without an argument
     number: str | None = None
     names: Names = _NOBODY  # USER, APOP
-    mechanism: str | None = None
-    exchange: Exchange | None = None  # AUTH
-    cancelled: bool = False  # AUTH: the client sent `*`
     first: Reply = UNANSWERED  # the first line of a reply of many lines
     reads: ListingReader | MessageIdFinder | None = None  # its further lines
 
@@ -152,36 +139,11 @@ def parse(line: bytes) -> tuple[str, bytes]:
     return (verb, rest[0].strip() if rest else b"") if verb is not None else (OTHER, b"")
 
 
-class _Mode(IntEnum):
-    """How the client's next bytes are read."""
-
-    GREETING = auto()  # the server has not spoken; in lock-step, what it takes now is a PROXY header
-    LINES = auto()
-    HELD = auto()  # the reply to a command decides how to go on
-    SASL = auto()
-    LOST = auto()  # we lost track; nothing is read any more
-
-
-class POP3Observer:
+class POP3Observer(Dialogue[_Pending]):
     """Watches one POP3 connection."""
 
-    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
-    __slots__ = (
-        "_clock",
-        "_commands",
-        "_content",
-        "_drop",
-        "_events",
-        "_inbox",
-        "_lockstep",
-        "_mode",
-        "_outbox",
-        "_pending",
-        "_refused",
-        "_user",
-        "_who",
-        "end_reason",
-    )
+    __slots__ = ("_content", "_drop", "_outbox", "_refused", "_user", "_who")
+    _parse = staticmethod(parse)
 
     def __init__(
         self,
@@ -191,29 +153,15 @@ class POP3Observer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*who* is asked whom the server has accepted by AUTH or APOP; *clock* counts seconds."""
-        self.end_reason: str | None = None
-        self._lockstep = lockstep
+        super().__init__(clock, lockstep=lockstep)
         self._who = who
-        self._clock = clock
-        self._mode = _Mode.GREETING
-        self._inbox = Lines()
         self._outbox = Lines()
         self._content: Content | None = None  # of a reply of many lines, until it ends
-        self._pending: list[_Pending] = []
-        self._events: list[Event] = []
         self._user: str | None = None  # whom USER has named, until PASS
         self._refused = False  # that USER was refused, and told as a login that failed
         self._drop: Maildrop | None = None  # what was shown of it
-        self._commands = 0
 
     # The doors.
-
-    def client_sent(self, data: bytes) -> Sequence[Event]:
-        """Take bytes of the client; return the events that they complete."""
-        for piece in pieces(data):
-            self._inbox.feed(piece)
-            self._read()
-        return self._said()
 
     def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
@@ -225,83 +173,19 @@ class POP3Observer:
                 self._read()  # what was held may be readable now
         return self._said()
 
-    def finish(self) -> Sequence[Event]:
-        """The connection is over: return the events of what was left open."""
-        while self._pending:
-            self._gets_no_reply()
-        self._mode = _Mode.LOST
-        self._inbox.clear()
-        return self._said()
-
     @property
     def unfinished(self) -> bool:
         """Whether a command or a login is under way, or messages were to be deleted at a QUIT that never came."""
         return bool(self._pending) or self._user is not None or (self._drop is not None and self._drop.deletes)
 
-    def _said(self) -> Sequence[Event]:
-        if not self._events:
-            return _NOTHING
-        events, self._events = self._events, []
-        return events
+    # What of a command is kept before it is answered.
 
-    # What the client sends, by mode. A reader returns whether it read something.
-
-    def _read(self) -> None:
-        while _READERS[self._mode](self):
-            pass
-        if self._inbox.overflowed:
-            self._mode = _Mode.LOST
-
-    def _read_greeting(self) -> bool:
-        if self._lockstep:
-            self._inbox.clear()
-        return False
-
-    def _read_held(self) -> bool:
-        if not self._lockstep:
-            return False
-        self._mode = _Mode.LINES  # taken before a reply, so there will be none
-        return True
-
-    def _read_lost(self) -> bool:
-        self._inbox.clear()
-        return False
-
-    def _read_line(self) -> bool:
-        line = self._inbox.next_line()
-        if line is None:
-            return False
-        verb, argument = parse(line)
-        if self._lockstep and self._pending:
-            if verb == OTHER and self._pending[0].exchange is not None:
-                return self._take_response(line)  # a mechanism of somebody's own, that asks without `+`
-            self._gets_no_reply()
-        if len(self._pending) >= PENDING:
-            self._mode = _Mode.LOST
-            return False
-        self._commands += 1
+    def _begins(self, verb: str, argument: bytes) -> None:
         command = _Pending(verb, self._commands, self._clock(), bare=not argument)
         begin = _BEGINS.get(verb)
         if begin is not None:
             begin(self, command, argument)
         self._pending.append(command)
-        return True
-
-    def _read_sasl(self) -> bool:
-        line = self._inbox.next_line()
-        return line is not None and self._take_response(line)
-
-    def _take_response(self, line: bytes) -> bool:
-        command = self._pending[0]
-        command.since = self._clock()
-        if line.strip() == b"*":  # RFC 5034 4
-            command.cancelled = True
-        elif command.exchange is not None:
-            command.exchange.response(line)
-        self._mode = _Mode.HELD
-        return True
-
-    # What of a command is kept before it is answered.
 
     def _begin_auth(self, command: _Pending, argument: bytes) -> None:
         if not argument:
@@ -309,10 +193,10 @@ class POP3Observer:
         mechanism, _, initial = argument.partition(b" ")
         command.mechanism = mechanism_name(mechanism)
         command.exchange = Exchange(command.mechanism, initial.strip() or None)
-        self._mode = _Mode.HELD
+        self._mode = Mode.HELD
 
     def _begin_stls(self, command: _Pending, argument: bytes) -> None:
-        self._mode = _Mode.HELD
+        self._mode = Mode.HELD
 
     def _begin_user(self, command: _Pending, argument: bytes) -> None:
         command.names = _named(argument)
@@ -328,7 +212,7 @@ class POP3Observer:
     # What the server answers.
 
     def _read_reply(self) -> bool:
-        if self._mode is _Mode.LOST:
+        if self._mode is Mode.LOST:
             self._outbox.clear()
             return False
         if self._content is not None:
@@ -338,8 +222,8 @@ class POP3Observer:
         line = self._outbox.next_line()
         if line is None:
             return False
-        if self._mode is _Mode.GREETING:
-            self._mode = _Mode.LINES
+        if self._mode is Mode.GREETING:
+            self._mode = Mode.LINES
         elif self._pending:
             self._replied(self._pending[0], reply(line))
         return True
@@ -360,9 +244,7 @@ class POP3Observer:
 
     def _replied(self, command: _Pending, reply: Reply) -> None:
         if reply.asks and command.exchange is not None:
-            command.exchange.challenge(reply.raw_text)
-            self._pause(command)
-            self._mode = _Mode.SASL
+            self._asks(command, reply.raw_text)
         elif reply.accepts and (command.verb in _LONG or (command.bare and command.verb in _LONG_WHEN_BARE)):
             command.first = reply
             self._content = Content()
@@ -373,16 +255,14 @@ class POP3Observer:
     def _finished(self, command: _Pending, reply: Reply) -> None:
         """*command* has its whole reply."""
         self._pending.pop(0)
-        if command.exchange is not None or (self._mode is _Mode.HELD and not self._pending):
-            self._mode = _Mode.LINES
+        if command.exchange is not None or (self._mode is Mode.HELD and not self._pending):
+            self._mode = Mode.LINES
         answered = _ANSWERED.get(command.verb)
         if answered is not None:
             answered(self, command, reply)
         self._done(command, reply)
 
-    def _gets_no_reply(self) -> None:
-        """The first pending command gets no reply, or no end of one."""
-        command = self._pending[0]
+    def _gets_no_reply(self, command: _Pending, at_end: bool = False) -> None:
         if self._content is not None:
             self._content = None
             self._opened(command, None)
@@ -390,8 +270,7 @@ class POP3Observer:
             self._finished(command, UNANSWERED)
             return
         self._pending.pop(0)
-        if self._mode is not _Mode.LOST:
-            self._mode = _Mode.LINES
+        self._go_on()
         self._done(command, command.first)
 
     def _done(self, command: _Pending, reply: Reply) -> None:
@@ -410,12 +289,6 @@ class POP3Observer:
                 reply_text=(text or None) if shows else None,
             )
         )
-
-    def _pause(self, command: _Pending) -> None:
-        """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
-        if command.since is not None:
-            command.busy += self._clock() - command.since
-            command.since = None
 
     # What is learnt of messages.
 
@@ -511,14 +384,6 @@ def _failure(command: _Pending, names: Names, reply: Reply) -> AuthFailure:
     error = "cancelled" if command.cancelled else _ERRORS.get(reply.response_code or "", "_OTHER")
     return AuthFailure(mechanism=command.mechanism, user_name=names.user, error_type=error)
 
-
-_READERS: Final[dict[_Mode, Callable[[POP3Observer], bool]]] = {
-    _Mode.GREETING: POP3Observer._read_greeting,
-    _Mode.LINES: POP3Observer._read_line,
-    _Mode.HELD: POP3Observer._read_held,
-    _Mode.SASL: POP3Observer._read_sasl,
-    _Mode.LOST: POP3Observer._read_lost,
-}
 
 _BEGINS: Final[dict[str, Callable[[POP3Observer, _Pending, bytes], None]]] = {
     "APOP": POP3Observer._begin_apop,
