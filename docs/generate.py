@@ -33,7 +33,7 @@ from semconv_text import (
     Text,
 )
 
-from sessionspan import facts, metrics, names, protocols
+from sessionspan import devices, facts, metrics, names, protocols
 from sessionspan.ending import END_REASONS, OUTCOMES
 from sessionspan.events import Event, Privacy, attributes_of, catalogue
 from sessionspan.projection import SYSTEMS
@@ -67,7 +67,7 @@ def verbs() -> tuple[str, ...]:
     """The commands of all protocols that there are observers of."""
     modules = pkgutil.walk_packages(protocols.__path__, f"{protocols.__name__}.")
     found = (getattr(importlib.import_module(module.name), "VERBS", ()) for module in modules)
-    return (*sorted({verb for each in found for verb in each}), "_OTHER")
+    return (*sorted({verb for each in (*found, devices.VERBS) for verb in each}), "_OTHER")
 
 
 # Closed sets of values that the code has.
@@ -216,6 +216,7 @@ def _meaning(key: str) -> str:
 
 _OF_OPENTELEMETRY: Final = {
     "exception.type": "The exception's class.",
+    "exception.message": "The exception's text, without credentials.",
 }
 
 

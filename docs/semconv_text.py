@@ -36,6 +36,7 @@ OPENTELEMETRY: dict[str, str] = {
     "client.address": "string",
     "client.port": "int",
     "error.type": "string",
+    "exception.message": "string",
     "exception.type": "string",
     "network.local.address": "string",
     "network.local.port": "int",
@@ -83,6 +84,49 @@ ATTRIBUTES: dict[str, Text] = {
         "HMAC-SHA256 of the client's address, in hexadecimal, in place of `client.address`.",
         examples=("1f0e4a6c9d0b43a1b9b8b8c2b6c3d4e5f60718293a4b5c6d7e8f9a0b1c2d3e4f",),
     ),
+    "sessionspan.device.type": Text(
+        "What kind of device the other end is, as the client library calls it.", examples=("cisco_ios", "linux")
+    ),
+    "sessionspan.operation.id": Text(
+        "The operation in which it happened: a UUID of version 4.",
+        examples=("0d1f7a52-7c7e-4d6b-9a39-0a9d3f0d7c11",),
+    ),
+    "sessionspan.operation.name": Text(
+        "What the application calls the operation.", examples=("interface_collection",)
+    ),
+    "sessionspan.operation.device.id": Text("The application's own id of the device.", examples=("1", "fw01")),
+    "sessionspan.operation.user.id": Text("The application's own id of its user.", examples=("1", "netops")),
+    "sessionspan.operation.commands": Text(
+        "The commands that the operation is going to send, at most 100, without secrets.",
+        "string[]",
+        (("show interface all",),),
+    ),
+    "sessionspan.operation.summary": Text(
+        "How it went, in the application's own words.", examples=("Found 5 interfaces",)
+    ),
+    "sessionspan.operation.duration": Text("How long the operation took, in seconds.", "double", (4.2,)),
+    "sessionspan.command.fingerprint": Text(
+        "The command without what varies: of low cardinality.", examples=("show interface *",)
+    ),
+    "sessionspan.command.size": Text("Bytes of the command, before anything was cut.", "int", (12,)),
+    "sessionspan.command.truncated": Text("Whether something of the command's text was cut.", "boolean"),
+    "sessionspan.command.prompt.duration": Text(
+        "Of the command's duration what it took to find the device's prompt, in seconds.", "double", (0.05,)
+    ),
+    "sessionspan.command.wait.duration": Text(
+        "Of the command's duration what passed from sending it to the end, in seconds.", "double", (0.04,)
+    ),
+    "sessionspan.response.size": Text("Bytes of the device's answer, before anything was cut.", "int", (2048,)),
+    "sessionspan.response.text": Text(
+        "The device's answer without secrets, its head and tail, at most 4 KiB.", examples=("Cisco IOS Software",)
+    ),
+    "sessionspan.response.truncated": Text("Whether something of the answer was cut.", "boolean"),
+    "sessionspan.file.direction": Text(
+        "Whether the file went to the device or came from it.", values=("put", "get")
+    ),
+    "sessionspan.file.source": Text("The file that was copied.", examples=("ios.bin",)),
+    "sessionspan.file.destination": Text("What it is called now.", examples=("flash:ios.bin",)),
+    "sessionspan.file.size": Text("Bytes of the file.", "int", (1048576,)),
     "sessionspan.peer.hostname": Text(
         "What the peer calls itself (EHLO, HELO, LHLO).",
         examples=("laptop.example", "[192.0.2.7]"),
@@ -291,6 +335,8 @@ _SHAKEN = {"conditionally_required": "After a TLS handshake."}
 _PROXIED = {"conditionally_required": "Behind a proxy."}
 _FAILED = {"conditionally_required": "If and only if the instrumented side failed."}
 
+_INSIDE = {"conditionally_required": "When a client's session was opened inside an operation that has it."}
+
 SPAN: tuple[OnSpan, ...] = (
     OnSpan("sessionspan.session.id", "start"),
     OnSpan("sessionspan.side", "start"),
@@ -310,6 +356,11 @@ SPAN: tuple[OnSpan, ...] = (
     OnSpan("network.local.port", "start", _KNOWN, "Its port."),
     OnSpan("server.address", "start", _KNOWN, "The server as configured or asked for."),
     OnSpan("server.port", "start", _KNOWN, "Its port."),
+    OnSpan("sessionspan.device.type", "start", {"conditionally_required": "For a session with a device."}),
+    OnSpan("sessionspan.operation.id", "start", _INSIDE),
+    OnSpan("sessionspan.operation.name", "start", _INSIDE),
+    OnSpan("sessionspan.operation.device.id", "start", _INSIDE),
+    OnSpan("sessionspan.operation.user.id", "start", _INSIDE),
     OnSpan("sessionspan.tls.mode", "start"),
     OnSpan("sessionspan.proxy.protocol", "start", _PROXIED),
     OnSpan("sessionspan.proxy.address", "start", _PROXIED),

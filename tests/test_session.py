@@ -34,12 +34,13 @@ def recorded(recorder: Recorder) -> Iterator[None]:
 PEER = ("192.0.2.7", 40000)
 
 
-def test_the_front_door_has_six_names() -> None:
+def test_the_front_door_has_seven_names() -> None:
     assert sessionspan.__all__ == [
         "Session",
         "capture",
         "current_session",
         "handler_session",
+        "operation",
         "session",
         "stream_session",
     ]

@@ -154,6 +154,16 @@ class SessionHeartbeat(Event):
 
 
 @_event
+class SessionEstablished(Event):
+    """Client side: the session is ready for use, connected and logged in."""
+
+    name = "sessionspan.session.established"
+    shown = ("server.address", "sessionspan.device.type", "sessionspan.session.duration")
+    seed_names = SeedNames(netmiko=("connection_success",))
+    duration: float = attribute("sessionspan.session.duration")  # seconds, so far
+
+
+@_event
 class SessionEnd(Event):
     """A session is over; all that its span says is repeated here."""
 
@@ -167,12 +177,14 @@ class SessionEnd(Event):
 
 @_event
 class SessionException(Event):
-    """The application's own code raised inside the session. Its text may quote a password, and is never told."""
+    """The application's own code raised inside the session, or a client's connection failed."""
 
     name = "sessionspan.session.exception"
     severity = ERROR
-    shown = ("exception.type",)
+    shown = ("exception.type", "exception.message")
     exception_type: str = attribute("exception.type")
+    # Of a failed connection only: the text of an application's exception may quote a password.
+    message: str | None = attribute("exception.message", Privacy.COMMAND)
 
 
 @_event
@@ -312,6 +324,214 @@ class IdleEnd(Event):
     audit = False
     shown = ("sessionspan.idle.duration",)
     duration: float = attribute("sessionspan.idle.duration")  # seconds
+
+
+@_event
+class DeviceCommandSent(Event):
+    """A command was sent to a device."""
+
+    name = "sessionspan.device.command.sent"
+    vital = False
+    audit = False
+    shown = ("sessionspan.command.fingerprint", "sessionspan.command.text")
+    seed_names = SeedNames(netmiko=("command_sent",))
+    command: str = attribute("sessionspan.command.name")  # from a closed set
+    sequence: int = attribute("sessionspan.command.sequence")
+    fingerprint: str | None = attribute("sessionspan.command.fingerprint")
+    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    size: int = attribute("sessionspan.command.size")
+    truncated: bool = attribute("sessionspan.command.truncated")
+
+
+@_event
+class DeviceCommandResponse(Event):
+    """A device answered a command."""
+
+    name = "sessionspan.device.command.response"
+    vital = False
+    audit = False
+    shown = ("sessionspan.command.fingerprint", "sessionspan.response.size", "sessionspan.command.duration")
+    seed_names = SeedNames(netmiko=("command_response",))
+    command: str = attribute("sessionspan.command.name")
+    sequence: int = attribute("sessionspan.command.sequence")
+    fingerprint: str | None = attribute("sessionspan.command.fingerprint")
+    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    response_size: int = attribute("sessionspan.response.size")
+    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
+    response_truncated: bool = attribute("sessionspan.response.truncated")
+    duration: float = attribute("sessionspan.command.duration")  # seconds, of it:
+    prompt_duration: float | None = attribute("sessionspan.command.prompt.duration")
+    wait_duration: float | None = attribute("sessionspan.command.wait.duration")
+
+
+@_event
+class DeviceCommandFailure(Event):
+    """A command, a change of configuration or a transfer failed, or the device closed the connection meanwhile."""
+
+    name = "sessionspan.device.command.failure"
+    severity = WARN
+    vital = False
+    shown = ("sessionspan.command.name", "sessionspan.command.fingerprint", "error.type", "exception.message")
+    seed_names = SeedNames(netmiko=("command_failed",))
+    command: str = attribute("sessionspan.command.name")
+    sequence: int = attribute("sessionspan.command.sequence")
+    fingerprint: str | None = attribute("sessionspan.command.fingerprint")
+    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    response_size: int = attribute("sessionspan.response.size")
+    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
+    response_truncated: bool = attribute("sessionspan.response.truncated")
+    duration: float = attribute("sessionspan.command.duration")
+    prompt_duration: float | None = attribute("sessionspan.command.prompt.duration")
+    wait_duration: float | None = attribute("sessionspan.command.wait.duration")
+    error_type: str = attribute("error.type")  # an exception's class, or connection_closed
+    message: str | None = attribute("exception.message", Privacy.COMMAND)
+
+
+@_event
+class DeviceConfigSet(Event):
+    """Lines of configuration were sent to a device."""
+
+    name = "sessionspan.device.config.set"
+    vital = False
+    shown = ("sessionspan.command.fingerprint", "sessionspan.command.text", "sessionspan.command.duration")
+    command: str = attribute("sessionspan.command.name", default="CONFIG")
+    sequence: int = attribute("sessionspan.command.sequence")
+    fingerprint: str | None = attribute("sessionspan.command.fingerprint")  # of the first line
+    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    size: int = attribute("sessionspan.command.size")
+    truncated: bool = attribute("sessionspan.command.truncated")
+    response_size: int = attribute("sessionspan.response.size")
+    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
+    response_truncated: bool = attribute("sessionspan.response.truncated")
+    duration: float = attribute("sessionspan.command.duration")
+
+
+@_event
+class DeviceConfigCommit(Event):
+    """A device was told to put its candidate configuration into force."""
+
+    name = "sessionspan.device.config.commit"
+    vital = False
+    shown = ("sessionspan.command.duration",)
+    command: str = attribute("sessionspan.command.name", default="COMMIT")
+    sequence: int = attribute("sessionspan.command.sequence")
+    response_size: int = attribute("sessionspan.response.size")
+    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
+    response_truncated: bool = attribute("sessionspan.response.truncated")
+    duration: float = attribute("sessionspan.command.duration")
+
+
+@_event
+class DeviceConfigSave(Event):
+    """A device was told to keep its configuration over a restart."""
+
+    name = "sessionspan.device.config.save"
+    vital = False
+    shown = ("sessionspan.command.duration",)
+    command: str = attribute("sessionspan.command.name", default="SAVE")
+    sequence: int = attribute("sessionspan.command.sequence")
+    response_size: int = attribute("sessionspan.response.size")
+    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
+    response_truncated: bool = attribute("sessionspan.response.truncated")
+    duration: float = attribute("sessionspan.command.duration")
+
+
+@_event
+class DeviceConfigEnable(Event):
+    """A session got the rights to configure a device (Cisco's ``enable``)."""
+
+    name = "sessionspan.device.config.enable"
+    vital = False
+    shown = ("sessionspan.command.duration",)
+    command: str = attribute("sessionspan.command.name", default="ENABLE")
+    sequence: int = attribute("sessionspan.command.sequence")
+    duration: float = attribute("sessionspan.command.duration")
+
+
+@_event
+class DeviceRedispatch(Event):
+    """A session goes on with a device of another type: behind a terminal server, or found out."""
+
+    name = "sessionspan.device.redispatch"
+    vital = False
+    shown = ("sessionspan.device.type",)
+
+
+@_event
+class DeviceDialog(Event):
+    """A question of a device was answered. The answer may be a password: only its length is told."""
+
+    name = "sessionspan.device.dialog"
+    vital = False
+    audit = False
+    shown = ("sessionspan.input.size",)
+    sequence: int = attribute("sessionspan.command.sequence")
+    input_size: int = attribute("sessionspan.input.size")
+
+
+@_event
+class DeviceFileTransfer(Event):
+    """A file was copied to or from a device, over a connection of its own or within the session."""
+
+    name = "sessionspan.device.file_transfer"
+    vital = False
+    shown = (
+        "sessionspan.file.direction",
+        "sessionspan.file.source",
+        "sessionspan.file.size",
+        "sessionspan.command.duration",
+    )
+    command: str = attribute("sessionspan.command.name", default="FILE_TRANSFER")
+    sequence: int = attribute("sessionspan.command.sequence")
+    direction: str = attribute("sessionspan.file.direction")  # put, get
+    source: str | None = attribute("sessionspan.file.source", Privacy.COMMAND)
+    destination: str | None = attribute("sessionspan.file.destination", Privacy.COMMAND)
+    size: int | None = attribute("sessionspan.file.size")  # bytes
+    duration: float = attribute("sessionspan.command.duration")
+
+
+@_event
+class OperationStart(Event):
+    """A piece of the application's work began, which may use any number of sessions."""
+
+    name = "sessionspan.operation.start"
+    shown = ("sessionspan.operation.name",)
+    seed_names = SeedNames(netmiko=("interface_collection_start",))
+
+
+@_event
+class OperationPlanned(Event):
+    """The commands that an operation is going to send."""
+
+    name = "sessionspan.operation.planned"
+    audit = False
+    shown = ("sessionspan.operation.name", "sessionspan.operation.commands")
+    seed_names = SeedNames(netmiko=("interface_commands_planned",))
+    commands: tuple[str, ...] = attribute("sessionspan.operation.commands", Privacy.COMMAND)
+
+
+@_event
+class OperationSuccess(Event):
+    """An operation is done."""
+
+    name = "sessionspan.operation.success"
+    shown = ("sessionspan.operation.name", "sessionspan.operation.summary", "sessionspan.operation.duration")
+    seed_names = SeedNames(netmiko=("interface_collection_success",))
+    summary: str | None = attribute("sessionspan.operation.summary")  # the application's own words
+    duration: float = attribute("sessionspan.operation.duration")  # seconds
+
+
+@_event
+class OperationFailure(Event):
+    """An operation has failed."""
+
+    name = "sessionspan.operation.failure"
+    severity = ERROR
+    shown = ("sessionspan.operation.name", "error.type", "sessionspan.operation.summary")
+    seed_names = SeedNames(netmiko=("interface_collection_failed",))
+    error_type: str = attribute("error.type")
+    summary: str | None = attribute("sessionspan.operation.summary")
+    duration: float = attribute("sessionspan.operation.duration")
 
 
 @_event

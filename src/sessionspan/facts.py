@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context, get_value, set_value
 from opentelemetry.trace import Span
 
 from sessionspan import names
@@ -15,6 +17,8 @@ from sessionspan.addresses import UNKNOWN, Address
 from sessionspan.events import Value
 from sessionspan.redaction import KEEP, SPAN_TEXT, clean, policy
 
+# The operation in which a session of a client was opened, or an event of it happened.
+OPERATION: Final = (names.OPERATION_ID, names.OPERATION_NAME, names.OPERATION_DEVICE_ID, names.OPERATION_USER_ID)
 # Identity: what a log backend needs on every event to answer "failed logins by address" with no join.
 _IDENTITY: Final = (
     names.SESSION_ID,
@@ -25,8 +29,22 @@ _IDENTITY: Final = (
     names.CLIENT_HASH,
     names.SERVER_ADDRESS,
     names.SERVER_PORT,
+    names.DEVICE_TYPE,
+    *OPERATION,
 )
+_NO_FACTS: Final[Mapping[str, Value]] = {}
+_OPERATION_KEY: Final = otel_context.create_key("sessionspan-operation")
 _OF_A_CLIENT: Final = (names.CLIENT_ADDRESS, names.CLIENT_PORT, names.CLIENT_HASH, names.PLAIN_CLIENT_IP)
+
+
+def in_operation(facts: Mapping[str, Value], context: Context) -> Context:
+    """*context*, inside the operation with these *facts*."""
+    return set_value(_OPERATION_KEY, facts, context)
+
+
+def operation_in_context() -> Mapping[str, Value]:
+    """The facts of the operation in which this code runs; empty outside of any."""
+    return get_value(_OPERATION_KEY) or _NO_FACTS  # type: ignore[return-value]
 
 
 class Facts:
@@ -70,6 +88,14 @@ class Facts:
             found: dict[str, Value] = {}
             _address(found, host_key, port_key, address)
             self.learn(found)
+
+    def learn_ends(self, peer: Address, local: Address) -> None:
+        """A client's connection is there, from *local*, which is the client's address, to *peer*."""
+        self.learn_peer(names.PEER_ADDRESS, names.PEER_PORT, peer)
+        found: dict[str, Value] = {}
+        _address(found, names.LOCAL_ADDRESS, names.LOCAL_PORT, local)
+        self.learn(found)
+        self.learn_client(local)
 
     def learn_client(self, client: Address) -> None:
         """The real client is *client*; nothing is kept of what was thought before."""

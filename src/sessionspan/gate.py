@@ -12,7 +12,7 @@ from opentelemetry._logs import SeverityNumber
 from sessionspan import names
 from sessionspan.activity_log import activity_log
 from sessionspan.events import Event, SessionEnd, Value
-from sessionspan.facts import Facts
+from sessionspan.facts import OPERATION, Facts, operation_in_context
 from sessionspan.metrics import Kind, Metrics
 from sessionspan.redaction import display_line, policy
 from sessionspan.scope import Scope
@@ -38,6 +38,7 @@ class Gate:
         "_kind",
         "_level",
         "_metrics",
+        "_of_a_client",
         "_on_span",
         "_samples_all",
         "_samples_audit",
@@ -56,6 +57,7 @@ class Gate:
         self.tally = Tally(self._settings.max_events)
         self._emitter = scope.emitter() if self._settings.events != "span" else None
         self._level = level
+        self._of_a_client = kind.side == "client"
         self._views = policy().at(level)
         self._metrics: Metrics | None = None
         if scope.metrics is not None and scope.metrics.enabled:
@@ -127,17 +129,35 @@ class Gate:
             self._on_span = None
 
     def _emit(self, emitter: Emitter, event: Event, timestamp: int) -> None:
-        attributes = self._views.logs.redact(event, self._facts.identity.copy())
-        failed = type(event) is SessionEnd and names.ERROR_TYPE in attributes
-        emitter.emit(
-            event.name,
-            timestamp,
-            SeverityNumber.ERROR if failed else event.severity,
-            display_line(event, attributes),
-            attributes,
-            self._span,
-            self._context,
-        )
+        identity = self._facts.identity.copy()
+        if self._of_a_client:
+            _move_to_operation(identity)
+        emit(emitter, event, self._views.logs.redact(event, identity), self._span, self._context, timestamp)
+
+
+def emit(
+    emitter: Emitter, event: Event, attributes: dict[str, Value], span: Span, context: Context, timestamp: int
+) -> None:
+    """Export *event* of *timestamp* (ns) as a log record with *attributes*, which have passed the rules."""
+    failed = type(event) is SessionEnd and names.ERROR_TYPE in attributes
+    emitter.emit(
+        event.name,
+        timestamp,
+        SeverityNumber.ERROR if failed else event.severity,
+        display_line(event, attributes),
+        attributes,
+        span,
+        context,
+    )
+
+
+def _move_to_operation(identity: dict[str, Value]) -> None:
+    """A connection may be used by another operation than the one that opened it: its events are of that one."""
+    operation = operation_in_context()
+    if operation and operation[names.OPERATION_ID] != identity.get(names.OPERATION_ID):
+        for key in OPERATION:
+            identity.pop(key, None)
+        identity.update(operation)
 
 
 def _is_sampled(span: Span) -> bool:

@@ -37,10 +37,8 @@ class session:
         self._session: Session | None = None
 
     def __enter__(self) -> Session:
-        if not _scope.bound:
-            _set_up()
         self._session = Session(
-            _scope,
+            scope(),
             self._protocol.upper(),
             side=self._side,
             peer=self._peer,
@@ -69,6 +67,13 @@ class session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, trace)
+
+
+def scope() -> Scope:
+    """The scope of sessions and operations of people's own, bound by the first of them."""
+    if not _scope.bound:
+        _set_up()
+    return _scope
 
 
 @guard

@@ -16,11 +16,13 @@ from sessionspan.events import (
     AuthFailure,
     AuthSuccess,
     Command,
+    DeviceCommandFailure,
     Event,
     MailReception,
     MailRejection,
     Value,
 )
+from sessionspan.tally import DEVICE_COMMANDS
 from sessionspan.version import __version__
 
 STATE: Final = "sessionspan.session.state"
@@ -69,7 +71,7 @@ COMMANDS: Final = Instrument(
     "sessionspan.command.duration",
     Histogram,
     "s",
-    "From when the server takes a command to its reply, without waiting for the client.",
+    "From when the server takes a command to its reply, without waiting for the client; of a device, all of it.",
     (COMMAND_NAME, REPLY_STATUS),
     (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300),
 )
@@ -187,6 +189,11 @@ class Metrics:
             error = event.error_type if isinstance(event, AuthFailure) else None
             login = (MECHANISM, event.mechanism, names.ERROR_TYPE, error, names.TLS_MODE, tls_mode)
             self._add(ATTEMPTS, 1, kind, *login)
+
+        elif isinstance(event, DEVICE_COMMANDS):
+            status = "err" if isinstance(event, DeviceCommandFailure) else "ok"
+            labels = self._labelled(kind, COMMAND_NAME, event.command, REPLY_STATUS, status)
+            self._instruments[COMMANDS.name].record(event.duration, labels)
 
     def _add(self, row: Instrument, amount: Any, kind: Kind, *labels: object) -> None:
         self._instruments[row.name].add(amount, self._labelled(kind, *labels))

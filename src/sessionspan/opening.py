@@ -22,8 +22,10 @@ def open_session(
     local: Address = UNKNOWN,
     server: Address = UNKNOWN,
     behind_proxy: bool = False,
+    device: str | None = None,
 ) -> Session | None:
     """A new session that has not started yet; *behind_proxy* when a header will say who the client is.
+    *device* is the type of the device that a client connects to.
 
     None when there shall be none: *scope* is uninstrumented, instrumentation is suppressed in this
     context, or the client is to be ignored (``SESSIONSPAN_IGNORE_CLIENTS``).
@@ -39,6 +41,7 @@ def open_session(
         local=local,
         server=server,
         behind_proxy=behind_proxy,
+        device=device,
     )
 
 

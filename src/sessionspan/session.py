@@ -32,6 +32,7 @@ from sessionspan.events import (
     Command,
     Event,
     SessionEnd,
+    SessionEstablished,
     SessionException,
     SessionHeartbeat,
     SessionStart,
@@ -39,7 +40,7 @@ from sessionspan.events import (
     TLSFailure,
     Value,
 )
-from sessionspan.facts import Facts
+from sessionspan.facts import Facts, operation_in_context
 from sessionspan.gate import Gate
 from sessionspan.guard import guard
 from sessionspan.levels import Subject, level_in_context
@@ -52,6 +53,14 @@ if TYPE_CHECKING:
 
 
 _KEY: Final = otel_context.create_key("sessionspan-session")
+# Fixed text: an exception's own may hold what the peer sent.
+_RAISED: Final = "the application raised inside the session"
+_CLIENT_FAILURES: Final = {
+    "auth_failed": "the login failed",
+    "connect_failed": "the connection failed",
+    "peer_eof": "the connection was lost",
+    "peer_reset": "the connection was lost",
+}
 _changing = threading.Lock()  # held for the change of a stage only
 
 # network.protocol.name is the protocol in lower case, but for these (None: not a network protocol).
@@ -90,12 +99,14 @@ class Session:
 
     __slots__ = (
         "__weakref__",
+        "_device",
         "_early",
         "_end_reason",
         "_ender",
         "_ends",
         "_error_type",
         "_facts",
+        "_failure",
         "_gate",
         "_id",
         "_last_words",
@@ -124,6 +135,7 @@ class Session:
         local: Address = UNKNOWN,
         server: Address = UNKNOWN,
         behind_proxy: bool = False,
+        device: str | None = None,
     ) -> None:
         self.protocol = protocol
         self.side = side
@@ -139,6 +151,8 @@ class Session:
         self._gate: Gate | None = None  # once it has started, and if anybody listens
         self._end_reason: str | None = None
         self._error_type: str | None = None
+        self._failure = _RAISED
+        self._device = device
         self._early: Event | None = None
         self._level = level_in_context()  # else what the setting says of this session, once it starts
         self._ender: int | None = None  # the thread that ends it, which alone may still record then
@@ -174,6 +188,11 @@ class Session:
         return self._facts.client.host
 
     @property
+    def device(self) -> str | None:
+        """The type of the device at the other end, as the library calls it; None when it is none."""
+        return self._device
+
+    @property
     def username(self) -> str | None:
         """The user as whom the session acts now; None before a login was accepted."""
         return self._facts.user
@@ -188,7 +207,7 @@ class Session:
         """How much of the dialogue is recorded: off, metadata, commands, content."""
         if self._level is None:
             other = self._facts.client if self.side is Side.SERVER else self._ends[1]
-            self._level = settings().capture.level(Subject(self.protocol.lower(), other.host))
+            self._level = settings().capture.level(Subject(self.protocol.lower(), other.host, self._device))
         return self._level
 
     @property
@@ -255,6 +274,11 @@ class Session:
         """The value for an ``X-Session-Id`` header: the session's id."""
         return self.id
 
+    def over(self, context: Context) -> Context:
+        """*context* with this session, and its span, as the current ones; what else is in it stays."""
+        own = set_value(_KEY, self, context)
+        return own if self._span is None else set_span_in_context(self._span, own)
+
     @contextlib.contextmanager
     def active(self) -> Iterator[Session]:
         """Make this session, and its span, the current ones for the block."""
@@ -295,8 +319,38 @@ class Session:
     def failed(self, error: BaseException) -> None:
         """The application's own code raised *error* inside the session."""
         self._error_type = type_name(error)
+        self._failure = _RAISED
         self._raised = True
         self.record(SessionException(exception_type=self._error_type))
+
+    @guard
+    def connected(self, peer: Address, local: Address) -> None:
+        """Client side: the socket is there, between *local* and *peer*."""
+        self.peer = peer
+        self._facts.learn_ends(peer, local)
+
+    @guard
+    def established(self) -> None:
+        """Client side: the session is ready for use."""
+        self.record(SessionEstablished(duration=time.monotonic() - self._started_clock))
+
+    @guard
+    def broke(self, reason: str, error_type: str, message: str | None = None) -> None:
+        """Client side: the session failed for *reason* (connect_failed, auth_failed, peer_eof, peer_reset).
+
+        *error_type* is what failed really; *message*, without credentials, is told when it is given.
+        """
+        self._error_type = error_type
+        self._failure = _CLIENT_FAILURES[reason]
+        self.cause(reason)
+        if message is not None:
+            self.record(SessionException(exception_type=error_type, message=message))
+
+    @guard
+    def set_device(self, device: str) -> None:
+        """The device at the other end is of the type *device*."""
+        self._device = device
+        self._facts.learn({names.DEVICE_TYPE: device})
 
     def count_bytes(self, *, from_client: int = 0, from_server: int = 0) -> None:
         """So many more bytes of plaintext went over the connection."""
@@ -453,8 +507,7 @@ class Session:
         self._stage = _Stage.ENDED
         live.remove(self)
         if self._error_type is not None:
-            # Fixed text: an exception's own may hold what the peer sent.
-            span.set_status(StatusCode.ERROR, "the application raised inside the session")
+            span.set_status(StatusCode.ERROR, self._failure)
         gate.close()
         span.end()
 
@@ -467,6 +520,10 @@ class Session:
         }
         if self.network_name is not None:
             found[names.PROTOCOL_NAME] = self.network_name
+        if self._device is not None:
+            found[names.DEVICE_TYPE] = self._device
+        if self.side is Side.CLIENT:
+            found |= operation_in_context()
         self._facts.start(found, self.peer, *self._ends)
         return self._facts
 

@@ -35,10 +35,10 @@ class SpanEvents:
         self._view = view
         self._on_span = on_span  # the span's own attributes, as they become known
         self._first_left = first
-        self._last: deque[tuple[Event, int, int]] = deque(maxlen=min(LAST, limit - first))
+        self._last: deque[tuple[Event, int, int | None]] = deque(maxlen=min(LAST, limit - first))
         self._unspanned = 0
 
-    def add(self, event: Event, timestamp: int, auth_sequence: int) -> None:
+    def add(self, event: Event, timestamp: int, auth_sequence: int | None) -> None:
         """Put *event* of *timestamp* (ns) on the span, or keep it for `flush`."""
         if not event.spanned:
             self._unspanned += 1
@@ -61,9 +61,9 @@ class SpanEvents:
         while self._last:
             self._put(*self._last.popleft())
 
-    def _put(self, event: Event, timestamp: int, auth_sequence: int) -> None:
+    def _put(self, event: Event, timestamp: int, auth_sequence: int | None) -> None:
         # What stands on the span already is not repeated, but for who logged in: a later login changes that.
-        attributes: dict[str, Value] = {names.AUTH_SEQUENCE: auth_sequence}
+        attributes: dict[str, Value] = {} if auth_sequence is None else {names.AUTH_SEQUENCE: auth_sequence}
         for key, value in self._view.redact(event).items():
             if key in (names.USER_NAME, names.USER_HASH) or self._on_span.get(key) != value:
                 attributes[key] = value

@@ -9,6 +9,13 @@ from sessionspan.events import (
     AuthFailure,
     AuthSuccess,
     Command,
+    DeviceCommandFailure,
+    DeviceCommandResponse,
+    DeviceConfigCommit,
+    DeviceConfigEnable,
+    DeviceConfigSave,
+    DeviceConfigSet,
+    DeviceFileTransfer,
     Event,
     MailReception,
     MailRejection,
@@ -22,6 +29,16 @@ from sessionspan.events import (
 VITAL_EVENTS: Final = 10_000
 # These are ours to tell, not a peer's to cause: they need no quota.
 _UNLIMITED: Final = frozenset((SessionEnd, SessionHeartbeat))
+# What a device was told to do, done or failed: one of these for each.
+DEVICE_COMMANDS: Final = (
+    DeviceCommandResponse,
+    DeviceCommandFailure,
+    DeviceConfigSet,
+    DeviceConfigCommit,
+    DeviceConfigSave,
+    DeviceConfigEnable,
+    DeviceFileTransfer,
+)
 _USERS: Final = 100  # distinct users that are told apart
 _FAILED: Final = frozenset(("4xx", "5xx", "no", "bad", "bye", "err"))
 
@@ -80,6 +97,9 @@ class Tally:
                 self._users.add(event.identity)
         elif kind is AuthFailure:
             self.auth_failures += 1
+        elif kind in DEVICE_COMMANDS:
+            self.commands += 1
+            self.failed_commands += kind is DeviceCommandFailure
 
     def admits(self, event: Event) -> bool:
         """Whether the session may record *event*; if not it is counted as dropped."""
