@@ -52,6 +52,14 @@ def address_of(name: Any) -> Address:
     return UNKNOWN
 
 
+def ends_of(socket: Any) -> tuple[Address, Address]:
+    """The peer's and our own address of *socket*; unknown where it cannot say (a proxy command, a closed one)."""
+    try:
+        return address_of(socket.getpeername()), address_of(socket.getsockname())
+    except (OSError, AttributeError, TypeError):
+        return UNKNOWN, UNKNOWN
+
+
 def transport_of(peer: Address, local: Address) -> str:
     """``network.transport`` of a connection between these ends: a unix socket has a path and no ports."""
     return "unix" if peer.port is None and local.host is not None and local.port is None else "tcp"

@@ -25,6 +25,8 @@ INFO, WARN, ERROR = SeverityNumber.INFO, SeverityNumber.WARN, SeverityNumber.ERR
 
 REPLY_CODE: Final = "sessionspan.reply.code"
 REPLY_STATUS: Final = "sessionspan.reply.status"
+FINGERPRINT: Final = "sessionspan.command.fingerprint"
+COMMAND_TEXT: Final = "sessionspan.command.text"
 
 
 class Privacy(Enum):
@@ -271,8 +273,8 @@ class Command(Event):
     command: str = attribute("sessionspan.command.name")  # from a closed set, else _OTHER
     sequence: int = attribute("sessionspan.command.sequence")
     duration: float | None = attribute("sessionspan.command.duration")  # seconds
-    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
-    envelope_text: str | None = attribute("sessionspan.command.text", Privacy.ENVELOPE_COMMAND)
+    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
+    envelope_text: str | None = attribute(COMMAND_TEXT, Privacy.ENVELOPE_COMMAND)
     reply_code: int | None = attribute("sessionspan.reply.code")
     reply_status: str = attribute("sessionspan.reply.status", default="none")
     reply_enhanced_status: str | None = attribute("sessionspan.reply.enhanced_status")  # RFC 3463
@@ -333,12 +335,12 @@ class DeviceCommandSent(Event):
     name = "sessionspan.device.command.sent"
     vital = False
     audit = False
-    shown = ("sessionspan.command.fingerprint", "sessionspan.command.text")
+    shown = (FINGERPRINT,)
     seed_names = SeedNames(netmiko=("command_sent",))
     command: str = attribute("sessionspan.command.name")  # from a closed set
     sequence: int = attribute("sessionspan.command.sequence")
-    fingerprint: str | None = attribute("sessionspan.command.fingerprint")
-    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    fingerprint: str | None = attribute(FINGERPRINT)
+    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
     size: int = attribute("sessionspan.command.size")
     truncated: bool = attribute("sessionspan.command.truncated")
 
@@ -350,12 +352,12 @@ class DeviceCommandResponse(Event):
     name = "sessionspan.device.command.response"
     vital = False
     audit = False
-    shown = ("sessionspan.command.fingerprint", "sessionspan.response.size", "sessionspan.command.duration")
+    shown = (FINGERPRINT, "sessionspan.response.size", "sessionspan.command.duration")
     seed_names = SeedNames(netmiko=("command_response",))
     command: str = attribute("sessionspan.command.name")
     sequence: int = attribute("sessionspan.command.sequence")
-    fingerprint: str | None = attribute("sessionspan.command.fingerprint")
-    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    fingerprint: str | None = attribute(FINGERPRINT)
+    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
     response_size: int = attribute("sessionspan.response.size")
     response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
     response_truncated: bool = attribute("sessionspan.response.truncated")
@@ -371,12 +373,12 @@ class DeviceCommandFailure(Event):
     name = "sessionspan.device.command.failure"
     severity = WARN
     vital = False
-    shown = ("sessionspan.command.name", "sessionspan.command.fingerprint", "error.type", "exception.message")
+    shown = ("sessionspan.command.name", FINGERPRINT, "error.type", "exception.message")
     seed_names = SeedNames(netmiko=("command_failed",))
     command: str = attribute("sessionspan.command.name")
     sequence: int = attribute("sessionspan.command.sequence")
-    fingerprint: str | None = attribute("sessionspan.command.fingerprint")
-    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    fingerprint: str | None = attribute(FINGERPRINT)
+    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
     response_size: int = attribute("sessionspan.response.size")
     response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
     response_truncated: bool = attribute("sessionspan.response.truncated")
@@ -393,11 +395,11 @@ class DeviceConfigSet(Event):
 
     name = "sessionspan.device.config.set"
     vital = False
-    shown = ("sessionspan.command.fingerprint", "sessionspan.command.text", "sessionspan.command.duration")
+    shown = (FINGERPRINT, "sessionspan.command.duration")
     command: str = attribute("sessionspan.command.name", default="CONFIG")
     sequence: int = attribute("sessionspan.command.sequence")
-    fingerprint: str | None = attribute("sessionspan.command.fingerprint")  # of the first line
-    text: str | None = attribute("sessionspan.command.text", Privacy.COMMAND)
+    fingerprint: str | None = attribute(FINGERPRINT)  # of the first line
+    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
     size: int = attribute("sessionspan.command.size")
     truncated: bool = attribute("sessionspan.command.truncated")
     response_size: int = attribute("sessionspan.response.size")

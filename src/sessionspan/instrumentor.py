@@ -19,6 +19,7 @@ from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type:
 from sessionspan import exported_logs, sigterm, stamping
 from sessionspan.exported_logs import LogFilter
 from sessionspan.guard import guard
+from sessionspan.overrides import Overrides
 from sessionspan.scope import Scope
 from sessionspan.settings import settings
 from sessionspan.wrappers import Function, Wrapper
@@ -33,6 +34,7 @@ class Patch(NamedTuple):
     module: str
     function: str  # `name`, or `Class.name`
     wrapper: Wrapper
+    overrides: bool = False  # also where a subclass overrides it, without `super()` maybe
 
 
 class _Applied(NamedTuple):
@@ -86,6 +88,7 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     ) -> None:
         settings()
         self._applied: list[_Applied] = []
+        self._overrides: list[Overrides] = []
         self._generation += 1
         self.scope.bind(tracer_provider, logger_provider, meter_provider)
         sigterm.install()
@@ -107,6 +110,8 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         stamping.uninstall()
         if self.log_filter is not None:
             exported_logs.remove(self.log_filter)
+        while self._overrides:
+            self._overrides.pop().restore()
         while self._applied:
             _restore(self._applied.pop())
 
@@ -121,6 +126,7 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
             return
         for patch in patches:
             self._applied.append(_apply(module, patch))
+        self._overrides += _overrides(module, patches)
 
     def _skip(self, module: str, missing: list[str]) -> None:
         required = module == self.patches[0].module
@@ -155,6 +161,19 @@ def _apply(module: ModuleType, patch: Patch) -> _Applied:
     wrapped = patch.wrapper(getattr(owner, name))
     setattr(owner, name, wrapped)
     return _Applied(patch, owner, name, wrapped, own)
+
+
+def _overrides(module: ModuleType, patches: list[Patch]) -> list[Overrides]:
+    """What is to be patched below the classes of *module*, applied."""
+    by_class: dict[type, dict[str, Wrapper]] = {}
+    for patch in patches:
+        found = _find(module, patch.function)
+        if patch.overrides and found is not None:
+            by_class.setdefault(found[0], {})[found[1]] = patch.wrapper
+    made = [Overrides(base, wrappers) for base, wrappers in by_class.items()]
+    for each in made:
+        each.apply()
+    return made
 
 
 def _restore(applied: _Applied) -> None:

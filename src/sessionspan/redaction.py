@@ -11,7 +11,16 @@ import hmac
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sessionspan.events import REPLY_CODE, REPLY_STATUS, Event, Privacy, Value, attributes_of
+from sessionspan.events import (
+    COMMAND_TEXT,
+    FINGERPRINT,
+    REPLY_CODE,
+    REPLY_STATUS,
+    Event,
+    Privacy,
+    Value,
+    attributes_of,
+)
 from sessionspan.levels import LEVELS
 from sessionspan.settings import Settings, settings
 
@@ -210,6 +219,8 @@ def display_line(event: Event, attributes: dict[str, Value]) -> str:
     for key in event.shown:
         value = attributes.get(key)
         if type(value) is str:
+            if key == FINGERPRINT:  # the command itself, where it is told
+                value = attributes.get(COMMAND_TEXT, value)
             line += f" {value}" if value else " <>"  # the null sender, RFC 5321 4.5.5
         elif value is None:
             # Protocols without codes answer with a word.

@@ -161,3 +161,46 @@ def during(begins: Callable[..., None], ends: Callable[..., None]) -> Wrapper:
         return wrapper
 
     return wrap
+
+
+def around(begins: Callable[..., Any], ends: Callable[..., None]) -> Wrapper:
+    """Call, between *begins*, which may return something, and *ends*.
+
+    *ends* is told what *begins* returned, the result, what was raised (or None), and the arguments; it is not
+    called when *begins* returned None.
+    """
+    begins_safely, ends_safely = guard(begins), guard(ends)
+
+    def wrap(original: Function) -> Function:
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            begun = begins_safely(*args, **kwargs)
+            if begun is None:
+                return original(*args, **kwargs)
+            try:
+                result = original(*args, **kwargs)
+            except BaseException as error:
+                ends_safely(begun, None, error, *args, **kwargs)
+                raise
+            ends_safely(begun, result, None, *args, **kwargs)
+            return result
+
+        return wrapper
+
+    return wrap
+
+
+def inside(begins: Callable[..., Any], ends: Callable[..., None]) -> Wrapper:
+    """As `around`, and the call runs in the context that ``enter()`` of what *begins* returned gives."""
+
+    def entered(*args: Any, **kwargs: Any) -> tuple[Any, Any] | None:
+        begun = begins(*args, **kwargs)
+        # Attached and detached in one synchronous call: a context never crosses a yield.
+        return None if begun is None else (begun, attach(begun.enter()))
+
+    def left(entered: tuple[Any, Any], *rest: Any, **kwargs: Any) -> None:
+        begun, token = entered
+        detach(token)
+        ends(begun, *rest, **kwargs)
+
+    return around(entered, left)
