@@ -15,7 +15,7 @@ from opentelemetry.context import Context, get_current
 from sessionspan.addresses import Address
 from sessionspan.devices import SSH_METHODS
 from sessionspan.devices.causes import Cause, cause_of, handled
-from sessionspan.devices.dialog import is_answer
+from sessionspan.devices.dialog import at_prompt, is_answer, visible_line
 from sessionspan.devices.secrets import Secrets
 from sessionspan.devices.steps import PROMPT, Kind, Step, size_of
 from sessionspan.events import (
@@ -30,7 +30,7 @@ from sessionspan.session import Session
 
 CLOSED: Final = "connection_closed"
 _LINE: Final = 512  # characters of the line on which the device waits
-_PROMPT_END: Final = re.compile(r"[#>$%\]]$")
+_PROMPT_END: Final = re.compile(r"[ ]?[#>$%\]]+$")
 
 
 class Conversation:
@@ -209,21 +209,20 @@ class Conversation:
         if self._opening:
             self._user_typed = self._user_typed or text.strip() == self.user
             return
-        answers = is_answer(self._line, self.prompt) and is_answer(self._line, self._found_prompt)
         step = self._steps.get(threading.get_ident())
         if step is None:
-            if answers and text.strip("\r\n\0 "):  # typed by the application itself, into a question
+            if text.strip("\r\n\0 ") and not self._at_prompt():  # typed by the application itself
                 self._tell_dialog(text)
         elif step.own:
-            self._sent_in(step, text, answers)
+            self._sent_in(step, text)
 
-    def _sent_in(self, step: Step, text: str, answers: bool) -> None:
-        answers = answers and not step.kind.fixed
+    def _sent_in(self, step: Step, text: str) -> None:
         first = not step.sent
-        step.typed(text, not answers)
+        command = step.kind.fixed or self._at_prompt()
+        step.typed(text, command or not is_answer(self._line, None, text))
         if step.kind.text != "first" or not first or not step.worth_telling:
             return
-        if answers:
+        if not command:
             step.dialog = True
             self._tell_dialog(text, step)
             return
@@ -264,7 +263,13 @@ class Conversation:
             self._lost = True
             self.session.broke("peer_eof", error_type)
 
+    def _at_prompt(self) -> bool:
+        """Whether what is sent now is a command: the device waits at its prompt, and not for an answer."""
+        line = visible_line(self._line)
+        return at_prompt(line, self.prompt) or at_prompt(line, self._found_prompt)
+
     def found_prompt(self, prompt: str) -> None:
         """The library takes *prompt* for the device's prompt. A question that waits for a password is none."""
-        if _PROMPT_END.search(prompt) and "assword" not in prompt:
-            self._found_prompt = prompt
+        name = _PROMPT_END.sub("", prompt)
+        if name != prompt and at_prompt(prompt, name):
+            self._found_prompt = name

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry.context import Context
 
-from sessionspan.devices.text import Cut, cut, fingerprint
+from sessionspan.devices.fingerprints import fingerprint
+from sessionspan.devices.text import Cut, cut
 from sessionspan.events import (
     DeviceCommandResponse,
     DeviceConfigCommit,
@@ -22,7 +23,7 @@ from sessionspan.events import (
 if TYPE_CHECKING:
     from sessionspan.devices.conversation import Conversation
 
-TEXT: Final = 4096  # characters of a command or a response, its head and its tail
+TEXT: Final = 4096  # bytes of a command or a response, its head and its tail
 _ECHO: Final = 65536  # characters of answers in which a line of configuration is looked for
 
 
@@ -114,8 +115,8 @@ class Step:
         if self.nested.pop() is PROMPT and PROMPT not in self.nested:
             self._prompt += time.monotonic() - self._foreign_since
 
-    def typed(self, text: str, at_prompt: bool) -> None:
-        """*text* was sent, to the prompt or to something else."""
+    def typed(self, text: str, may_be_told: bool) -> None:
+        """*text* was sent; unless it *may_be_told*, it answers something that the device asked."""
         if self.kind.needs_text and text.isspace():
             return  # it only asks where it is
         self._typed = True
@@ -124,7 +125,7 @@ class Step:
         elif self.kind.text == "first":
             return  # what follows confirms, or pages
         if self.kind.text != "none":
-            self._lines.append((text, at_prompt and not self._unseen))
+            self._lines.append((text, may_be_told and not self._unseen))
             self._unseen = True
 
     def heard(self, text: str) -> None:
@@ -161,12 +162,12 @@ class Step:
         return sum(text.strip("\r\n").count("\n") + 1 for text, _ in self._lines) > len(lines)
 
     def _shown_lines(self) -> list[str]:
-        """The lines that were typed at the prompt. Of others those that the device has echoed: not passwords."""
+        """The lines that may be told. Of those that nobody knows what they answer, those that the device echoed."""
         echo = self._echo.text if self._echo is not None else ""
         shown = []
-        for text, at_prompt in self._lines:
+        for text, may_be_told in self._lines:
             first, *rest = text.strip("\r\n").split("\n")
-            shown += [first] if at_prompt or (first.strip() and first.strip() in echo) else []
+            shown += [first] if may_be_told or (first.strip() and first.strip() in echo) else []
             shown += [line for line in rest if line.strip() and line.strip() in echo]
         return shown
 
