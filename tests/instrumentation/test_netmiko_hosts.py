@@ -66,7 +66,7 @@ def test_a_session_with_a_shell(recorder: Recorder, linux: dict[str, Any]) -> No
     with netmiko.ConnectHandler(**linux) as connection:
         assert "uid=0(root)" in connection.send_command("id")
         connection.send_command("cd /tmp", expect_string=r"[#$] ?$")  # the prompt is another one from here on
-        assert connection.send_command("pwd", expect_string=r"[#$] ?$") == "/tmp"
+        assert "/tmp" in connection.send_command("pwd", expect_string=r"[#$] ?$")
     assert texts(recorder, "command.sent") == texts(recorder, "command.response") == ["id", "cd /tmp", "pwd"]
     assert recorder.named("device.dialog") == []
     login = recorder.named("auth.success")[0]

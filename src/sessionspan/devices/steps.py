@@ -162,7 +162,7 @@ class Step:
         return sum(text.strip("\r\n").count("\n") + 1 for text, _ in self._lines) > len(lines)
 
     def _shown_lines(self) -> list[str]:
-        """The lines that may be told. Of those that nobody knows what they answer, those that the device echoed."""
+        """The lines that may be told. Where nobody knows what a line answers: if the device has echoed it."""
         echo = self._echo.text if self._echo is not None else ""
         shown = []
         for text, may_be_told in self._lines:
