@@ -61,7 +61,7 @@ SMTP: Final = Dialogue(
     _smtp_is_whole,
 )
 
-# start, USER, auth.success, PASS, STAT, LIST, RETR, QUIT, auth.end, end
+# start, USER, auth.success, PASS, STAT, LIST, message.open, RETR, QUIT, auth.end, end
 POP3: Final = Dialogue(
     "pop3",
     "USER, PASS, STAT, LIST, RETR of 2 kB, QUIT",
@@ -74,11 +74,11 @@ POP3: Final = Dialogue(
         Step(b"RETR 1\r\n", b".", is_long=True),
         Step(b"QUIT\r\n", b"+OK"),
     ),
-    10,
+    11,
     _pop3_is_whole,
 )
 
-# start, auth.success, LOGIN, SELECT, FETCH, NOOP, LOGOUT, auth.end, end
+# start, auth.success, LOGIN, SELECT, message.open, FETCH, NOOP, LOGOUT, auth.end, end
 IMAP: Final = Dialogue(
     "imap",
     "LOGIN, SELECT, FETCH of one message, NOOP, LOGOUT",
@@ -90,7 +90,7 @@ IMAP: Final = Dialogue(
         Step(b"4 NOOP\r\n", b"4 OK"),
         Step(b"5 LOGOUT\r\n", b"5 OK"),
     ),
-    9,
+    10,
     _imap_is_whole,
 )
 
