@@ -20,13 +20,13 @@ _LIBRARIES: Final = (
 )
 
 
-def machine() -> dict[str, str]:
-    """CPU, cores, system, Python, versions."""
+def machine(*libraries: str) -> dict[str, str]:
+    """CPU, cores, system, Python, versions; also those of *libraries*."""
     return {
         "cpu": f"{_cpu()}, {os.cpu_count()} cores",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "libraries": ", ".join(f"{name} {_version(name)}" for name in _LIBRARIES),
+        "libraries": ", ".join(f"{name} {_version(name)}" for name in (*_LIBRARIES, *libraries)),
     }
 
 

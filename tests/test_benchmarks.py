@@ -81,3 +81,12 @@ def test_a_record_that_the_other_does_not_send_fails_the_run():
 
     with pytest.raises(Lost, match="do not say the same"):
         check_the_same("one", "other", {"one": one, "other": other})
+
+
+def test_commands_of_netmiko_are_measured_and_all_recorded():
+    command = [sys.executable, "-m", "benchmarks.netmiko", "--json", "--rounds", "1", "--commands", "20"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    variants = json.loads(done.stdout)["stub"]
+    assert [variants[name]["events"] for name in variants] == [0, 0, 2, 2, 2]
+    assert variants["commands"]["cpu_us"] > variants["bare"]["cpu_us"] > 0

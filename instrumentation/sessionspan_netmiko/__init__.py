@@ -69,6 +69,9 @@ def _begin(connection: Any) -> Conversation | None:
     if session is None:
         return None
     session.start()
+    if not session.listened_to:
+        session.end()
+        return None
     secrets = tuple(getattr(connection, name, None) for name in _CREDENTIALS)
     connection._sessionspan = Conversation(session, "netmiko", connection.username, secrets)
     return _part(connection)
