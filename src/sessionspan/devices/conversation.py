@@ -98,8 +98,9 @@ class Conversation:
         self._opening -= 1
         if self._opening:
             return
+        before, self._started_before = self._started_before, None  # it holds frames of the application
         if raised is not None:
-            self._failed_to_open(raised)
+            self._failed_to_open(raised, before)
         elif ready:
             self.session.established()
 
@@ -132,9 +133,9 @@ class Conversation:
             self.session.set_device(device)
             self.session.record(DeviceRedispatch())
 
-    def _failed_to_open(self, raised: BaseException) -> None:
+    def _failed_to_open(self, raised: BaseException, before: BaseException | None) -> None:
         if isinstance(raised, Exception):
-            cause = self._cause(raised, self._started_before)
+            cause = self._cause(raised, before)
             message = self.redact(cause.message)
             if cause.of_login:
                 self.session.record(AuthFailure(user_name=self.user, error_type="invalid_credentials"))
