@@ -214,7 +214,8 @@ def test_sigterm_that_comes_while_the_main_thread_holds_a_span_lock_ends_the_ses
 
 
 def test_sigterm_exports_what_is_queued_though_a_session_cannot_end(tmp_path, receiver):
-    inside = 'print("locked", flush=True); time.sleep(3600)'
+    # Not one long sleep: a signal that comes just before it would be seen when it is over.
+    inside = 'print("locked", flush=True)\n    while True:\n        time.sleep(0.1)'
     source = IN_A_THREAD.format(main=HOLDS_A_LOCK.format(inside=inside))
     with Program(tmp_path, source, _environment(receiver)) as program:
         program.open_session()
@@ -277,7 +278,7 @@ PID_1 = SERVER.replace(
 
 def _wait_until_flushed(connection: smtplib.SMTP) -> None:
     deadline = time.monotonic() + HANG
-    while b"sessionspan" in connection.noop()[1]:
+    while b"sessionspan-sigterm" in connection.noop()[1]:
         assert time.monotonic() < deadline, "the thread that flushes does not end"
 
 
