@@ -10,7 +10,8 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 
 import pytest
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
@@ -19,8 +20,15 @@ from opentelemetry.trace import StatusCode
 import sessionspan
 from sessionspan import current_session, live, manual, session, settings
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event, MailRejection, catalogue
+from sessionspan.protocols import Observer
+from sessionspan.protocols.ftp import FTPObserver
+from sessionspan.protocols.imap import IMAPObserver
+from sessionspan.protocols.managesieve import ManageSieveObserver
+from sessionspan.protocols.pop3 import POP3Observer
+from sessionspan.protocols.smtp import SMTPObserver
 from sessionspan.scope import Scope
 from sessionspan.session import Session, Side
+from sessionspan.taps import Wire
 from sessionspan.testing import Recorder
 
 
@@ -193,6 +201,36 @@ def test_two_threads_that_end_a_session_end_it_once(recorder: Recorder) -> None:
                 thread.join()
     assert len(recorder.sessions) == 50
     assert len(recorder.named("session.end")) == 50
+
+
+def speak(scope: Scope, observer: Observer) -> weakref.ref[Session]:
+    """Have a session of a few lines that *observer* watches."""
+    spoken = Session(scope, "SMTP")
+    spoken.start()
+    wire = Wire(spoken, observer)
+    wire.server(b"220 hello\r\n* OK hello\r\n+OK hello\r\n")
+    wire.client(b"QUIT\r\n")
+    wire.server(b"221 bye\r\n")
+    spoken.end()
+    return weakref.ref(spoken)
+
+
+@pytest.mark.parametrize(
+    "observer",
+    [FTPObserver, IMAPObserver, ManageSieveObserver, POP3Observer, SMTPObserver],
+    ids=lambda observer: observer.__name__,
+)
+def test_an_ended_session_waits_for_no_garbage_collector(
+    recorder: Recorder, observer: Callable[[], Observer]
+) -> None:
+    scope = Scope("test")
+    scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    gc.collect()
+    gc.disable()
+    try:
+        assert speak(scope, observer())() is None
+    finally:
+        gc.enable()
 
 
 def test_a_session_that_nobody_holds_ends_as_garbage_collected(recorder: Recorder) -> None:

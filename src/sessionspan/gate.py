@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
 
 from sessionspan import names
 from sessionspan.activity_log import activity_log
@@ -21,7 +22,6 @@ from sessionspan.span_events import SpanEvents
 from sessionspan.tally import Tally
 
 if TYPE_CHECKING:
-    from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
     from sessionspan.emitting import Emitter
@@ -127,6 +127,7 @@ class Gate:
         if self._on_span is not None:
             self._on_span.flush()
             self._on_span = None
+        self._context = Context()  # which holds the session, which holds this gate
 
     def _emit(self, emitter: Emitter, event: Event, timestamp: int) -> None:
         identity = self._facts.identity.copy()

@@ -461,13 +461,14 @@ class Session:
         if last_words is not None:
             with guard:
                 last_words()
-        if self._gate is None or self._span is None:  # nobody listened
-            self._stage = _Stage.ENDED
-            return
-        if self._end_reason is None:
-            self.cause(reason or "_OTHER")
-        self._end_user()
-        self._close(self._gate, self._span)
+        if self._gate is not None and self._span is not None:  # somebody listens
+            if self._end_reason is None:
+                self.cause(reason or "_OTHER")
+            self._end_user()
+            self._close(self._gate, self._span)
+        self._stage = _Stage.ENDED
+        # The context held the session and the session the context: only the garbage collector would find them.
+        self.context = set_value(_KEY, None, self.context)
 
     def discard(self) -> None:
         """Forget a session that has not started: a health check, our own probe."""

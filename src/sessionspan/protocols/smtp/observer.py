@@ -82,7 +82,7 @@ class SMTPObserver:
         self._replies = Replies()
         self._pending: list[Pending] = []
         self._events: list[Event] = []
-        self._mail = Mail(lmtp, self._say)
+        self._mail = Mail(lmtp, self._events.append)  # not a method of ours: that would be a cycle
         self._content = Content()
         self._chunk_left = 0
         self._chunking = False  # the server offers BDAT
@@ -137,7 +137,8 @@ class SMTPObserver:
     def _said(self) -> Sequence[Event]:
         if not self._events:
             return _NOTHING
-        events, self._events = self._events, []
+        events = tuple(self._events)
+        self._events.clear()
         return events
 
     # What the client sends, by mode. A reader returns whether it read something.
