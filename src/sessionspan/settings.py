@@ -16,6 +16,8 @@ from typing import Any, Final, TypeAlias
 
 from sessionspan import levels
 from sessionspan.activities import ALL, parse_mask
+from sessionspan.devices import netconan, user_rules
+from sessionspan.devices.user_rules import OwnRules, Unusable
 
 _log = logging.getLogger("sessionspan")
 
@@ -182,6 +184,22 @@ class Settings:
         "For honeypots: an event `sessionspan.interaction` for what a client sent until it was answered, and the "
         "answer; their text with `SESSIONSPAN_CAPTURE=content`. See [A honeypot](honeypot.md).",
     )
+    redact_rules: OwnRules | Unusable = setting(  # noqa: RUF009
+        "SESSIONSPAN_REDACT_RULES",
+        user_rules.parse,
+        "",
+        "a file, .json or .py",
+        'Rules of your own for the text of devices, after ours: a list of `{"regex": ..., "replace": ...}`, as '
+        "netutils takes it. A Python file is read, not run. While it cannot be used, no text of devices leaves.",
+    )
+    netconan: bool = setting(
+        "SESSIONSPAN_NETCONAN",
+        switch,
+        "off",
+        "on, off",
+        "Whether netconan (`pip install 'sessionspan[netconan]'`) removes secrets from the text of devices, too, "
+        "after our rules.",
+    )
     hash_key: bytes = setting(
         "SESSIONSPAN_HASH_KEY",
         key,
@@ -268,6 +286,16 @@ def _settled(found: Settings, problems: list[str]) -> Settings:
         found = dataclasses.replace(found, events="span")
     if found.log_activity_mask != ALL and not found.log_activity:
         problems.append("SESSIONSPAN_LOG_ACTIVITY_MASK does nothing without SESSIONSPAN_LOG_ACTIVITY.")
+    if isinstance(found.redact_rules, Unusable):
+        problems.append(
+            f"SESSIONSPAN_REDACT_RULES={found.redact_rules.path!r}: it {found.redact_rules.reason}; until that is "
+            "mended, no text of devices leaves."
+        )
+    if found.netconan and not netconan.installed():
+        problems.append(
+            f"SESSIONSPAN_NETCONAN=on needs netconan: {netconan.NEEDED}; until then, no text of devices leaves."
+        )
+        found = dataclasses.replace(found, redact_rules=Unusable("", "lacks netconan"))
     return found
 
 
