@@ -889,10 +889,12 @@ def test_many_failed_connections_leave_nothing_behind(recorder: Recorder, device
         tracemalloc.stop()
         return last - first
 
+    attempt(50)
     ours = growth()
     assert live.open_sessions() == []
     NetmikoInstrumentor().uninstrument()
-    assert ours - growth() < 50_000  # netmiko before 4.8 itself keeps a filter for each
+    # One session alone has more than 5,000 bytes. netmiko before 4.8 itself keeps a filter for each connection.
+    assert ours - growth() < 100_000
     NetmikoInstrumentor().instrument()
 
 
