@@ -32,6 +32,7 @@ from sessionspan.devices.steps import (
     Kind,
     Step,
 )
+from sessionspan.devices.wire_log import WIRE_LOGS
 from sessionspan.instrumentor import Patch, SessionInstrumentor
 from sessionspan.opening import open_session
 from sessionspan.scope import Scope
@@ -289,6 +290,7 @@ class NetmikoInstrumentor(SessionInstrumentor):
 
     scope = _scope
     instruments = "netmiko >= 4.0.0, < 5"
+    log_filter = WIRE_LOGS
     patches = (
         Patch(_BASE, "BaseConnection._open", inside(_opens, _opened)),
         Patch(_BASE, "BaseConnection.establish_connection", inside(_establishes, _established)),

@@ -58,7 +58,7 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     instruments: ClassVar[str]  # a requirement, as "aiosmtpd >= 1.4.4, < 2"
     patches: ClassVar[tuple[Patch, ...]]
     # Lines of the library's own log that never leave by OTel's logging handler.
-    log_filter: ClassVar[LogFilter | None] = None
+    log_filter: ClassVar[LogFilter | tuple[LogFilter, ...]] = ()
 
     _generation = 0  # of `instrument` calls: a hook that still waits from an earlier one does nothing
 
@@ -78,6 +78,9 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
             raise DependencyConflictError(conflict)
         self._begin(**kwargs)
 
+    def _log_filters(self) -> tuple[LogFilter, ...]:
+        return (self.log_filter,) if isinstance(self.log_filter, LogFilter) else self.log_filter
+
     @guard
     def _begin(
         self,
@@ -94,8 +97,8 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         sigterm.install()
         stamping.install()
         exported_logs.install()
-        if self.log_filter is not None:
-            exported_logs.add(self.log_filter)
+        for log_filter in self._log_filters():
+            exported_logs.add(log_filter)
         generation = self._generation
         for module in dict.fromkeys(patch.module for patch in self.patches):
             wrapt.register_post_import_hook(lambda found: self._imported(found, generation), module)
@@ -108,8 +111,8 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         self._generation += 1
         self.scope.unbind()
         stamping.uninstall()
-        if self.log_filter is not None:
-            exported_logs.remove(self.log_filter)
+        for log_filter in self._log_filters():
+            exported_logs.remove(log_filter)
         while self._overrides:
             self._overrides.pop().restore()
         while self._applied:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
@@ -919,6 +920,29 @@ def test_no_credential_leaves_at_any_level(recorder: Recorder, device: kit.Devic
     everything = recorder.everything() + stream.getvalue()
     for secret in (kit.PASSWORD, kit.SECRET, kit.TYPED, kit.COMMUNITY):
         assert leaks(everything, secret) == [], level
+
+
+def test_the_log_of_netmiko_is_exported_without_what_was_said(recorder: Recorder, device: kit.Device) -> None:
+    handler = LoggingHandler(logger_provider=recorder.logger_provider)
+    loggers = [logging.getLogger(name) for name in ("netmiko", "paramiko")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+    try:
+        with connect(device) as connection:
+            connection.enable()
+            connection.send_command("show running-config")
+            connection.send_command("login user", expect_string="assword")
+            connection.send_command(kit.TYPED, expect_string="#", cmd_verify=False)
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+            logger.setLevel(logging.NOTSET)
+    exported = [str(record.log_record.body) for record in recorder.logs]
+    assert any(line.startswith("Authentication (") for line in exported)
+    for secret in (kit.PASSWORD, kit.SECRET, kit.TYPED, kit.COMMUNITY):
+        assert leaks(recorder.everything(), secret) == []
+    assert not [line for line in exported if "read_channel" in line or "write_channel" in line]
 
 
 # The library decides.
