@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from sessionspan import activity_log, manual, process_run, session, settings, stream_session
+from sessionspan import activity_log, own, process_run, session, settings, stream_session
 from sessionspan.activities import ACTIVITIES, parse_mask, selected
 from sessionspan.events import (
     AuthEnd,
@@ -47,9 +47,9 @@ CANARY = "Can4ry-s3cret"
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 class Site(ModuleType):

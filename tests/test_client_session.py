@@ -9,7 +9,7 @@ from opentelemetry.context import attach, detach, get_value, set_value
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from sessionspan import manual, settings
+from sessionspan import own, settings
 from sessionspan.addresses import Address
 from sessionspan.opening import open_session
 from sessionspan.session import Session, Side, current_session
@@ -20,13 +20,13 @@ SERVER = Address("core1.example", 22)
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def opened() -> Session:
-    session = open_session(manual._scope, "SSH", side=Side.CLIENT, server=SERVER, device="cisco_ios")
+    session = open_session(own.SCOPE, "SSH", side=Side.CLIENT, server=SERVER, device="cisco_ios")
     assert session is not None
     session.start()
     return session

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sessionspan import handler_session, manual, stream_session
+from sessionspan import handler_session, own, stream_session
 from sessionspan.testing import Recorder
 from tests import kit_imap
 from tests.canary import found_in
@@ -38,9 +38,9 @@ HAS_START_TLS = hasattr(asyncio.StreamWriter, "start_tls")
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def of_its_own(handler: type) -> type:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sessionspan import handler_session, manual, stream_session
+from sessionspan import handler_session, own, stream_session
 from sessionspan.testing import Recorder
 from tests import kit_crowd
 from tests.kit_imap import IMAPHandler, serve_imap
@@ -16,9 +16,9 @@ from tests.kit_servers import POP3Handler, serve_pop3, serving, streams
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def of_its_own(handler: Any) -> Any:

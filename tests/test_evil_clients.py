@@ -18,7 +18,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 import sessionspan
-from sessionspan import handler_session, manual, settings, stream_session
+from sessionspan import handler_session, own, settings, stream_session
 from sessionspan.protocols.lines import HELD_LIMIT
 from sessionspan.tally import VITAL_EVENTS
 from sessionspan.testing import Recorder
@@ -31,9 +31,9 @@ from tests.kit_servers import BarePOP3Handler, POP3Handler, serve_pop3, serving,
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def on_asyncio(protocol: str, callback: Any, ours: bool) -> AbstractContextManager[Any]:

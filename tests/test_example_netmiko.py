@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 
-from sessionspan import manual, operation
+from sessionspan import operation, own
 from sessionspan.events import Event
 from sessionspan.gate import Gate
 from sessionspan.projection import names_in
@@ -34,10 +34,10 @@ def device() -> Iterator[kit.Device]:
 def instrumented(recorder: Recorder) -> Iterator[None]:
     providers = {"tracer_provider": recorder.tracer_provider, "logger_provider": recorder.logger_provider}
     NetmikoInstrumentor().instrument(**providers)
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     yield
     NetmikoInstrumentor().uninstrument()
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def recipe(name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
-from sessionspan import current_session, exported_logs, manual, session, stamping
+from sessionspan import current_session, exported_logs, own, session, stamping
 from sessionspan.testing import Recorder
 
 PEER = ("192.0.2.7", 40000)
@@ -21,7 +21,7 @@ PEER = ("192.0.2.7", 40000)
 @pytest.fixture(autouse=True)
 def exporting(recorder: Recorder) -> Iterator[None]:
     """The application's records go to the recorder, as under the launcher."""
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     stamping.install()
     exported_logs.install()
     handler = LoggingHandler(logger_provider=recorder.logger_provider)
@@ -30,7 +30,7 @@ def exporting(recorder: Recorder) -> Iterator[None]:
     yield
     logging.getLogger("shop").removeHandler(handler)
     stamping.uninstall()
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 shop = logging.getLogger("shop")
@@ -53,7 +53,7 @@ def test_records_inside_a_session_carry_it(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_records_are_stamped_without_any_sdk(caplog: pytest.LogCaptureFixture) -> None:
-    manual._scope.bind()
+    own.SCOPE.bind()
     with session("SMTP", peer=PEER) as s:
         assert not s.listened_to
         shop.info("in")

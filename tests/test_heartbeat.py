@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sessionspan import heartbeat, live, manual, session, settings
+from sessionspan import heartbeat, live, own, session, settings
 from sessionspan.events import AuthSuccess, Command
 from sessionspan.session import Session
 from sessionspan.testing import Recorder
@@ -18,9 +18,9 @@ from sessionspan.testing import Recorder
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 @pytest.fixture(autouse=True)
@@ -110,14 +110,14 @@ def test_there_is_one_thread_while_sessions_are_open_and_none_without(recorder: 
 
 
 def test_sessions_that_nobody_listens_to_start_no_thread() -> None:
-    manual._scope.unbind()
+    own.SCOPE.unbind()
     with session("IMAP"):
         assert threads() == []
 
 
 def test_a_session_that_nobody_holds_ends_though_no_other_opens(recorder: Recorder) -> None:
     with session("SMTP"):
-        Session(manual._scope, "IMAP").start()
+        Session(own.SCOPE, "IMAP").start()
         gc.collect()
         span = recorder.wait_for_session()
     assert (span.attributes or {})["sessionspan.end_reason"] == "garbage_collected"
@@ -139,7 +139,7 @@ def test_many_sessions_beat_a_few_at_a_time(recorder: Recorder, monkeypatch: pyt
     thread = heartbeat._Thread(live._beating, 0)
     monkeypatch.setattr(thread.stopped, "wait", lambda seconds: pauses.append(seconds))
     monkeypatch.setattr(heartbeat, "INTERVAL", 0)
-    opened = [Session(manual._scope, "IMAP") for _ in range(250)]
+    opened = [Session(own.SCOPE, "IMAP") for _ in range(250)]
     for s in opened:
         s.start()
     heartbeat.stop()
@@ -153,12 +153,12 @@ def test_many_sessions_beat_a_few_at_a_time(recorder: Recorder, monkeypatch: pyt
 
 FORKS = """
 import os, sys, threading
-from sessionspan import heartbeat, manual, session
+from sessionspan import heartbeat, own, session
 from sessionspan.testing import Recorder
 
 heartbeat.INTERVAL = 0.02
 recorder = Recorder()
-manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
 
 def names():
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("sessionspan")]
@@ -198,12 +198,12 @@ def test_parent_and_child_of_a_fork_each_have_a_thread_for_their_own() -> None:
 
 
 LEAVES = """
-from sessionspan import heartbeat, manual, session
+from sessionspan import heartbeat, own, session
 from sessionspan.testing import Recorder
 
 heartbeat.INTERVAL = 3600
 recorder = Recorder()
-manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
 session("IMAP").__enter__()
 assert heartbeat._thread.is_alive()
 """

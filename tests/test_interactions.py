@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from sessionspan import free_text, handler_session, interactions, manual, settings
+import sessionspan
+from sessionspan import free_text, handler_session, interactions, own, settings
 from sessionspan.events import Command
 from sessionspan.testing import RecordedEvent, Recorder
 from sessionspan_aiosmtpd import AiosmtpdInstrumentor
@@ -25,9 +26,9 @@ SECRET = b"CanaryPassw0rd-7f3a"
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 @pytest.fixture(autouse=True)
@@ -399,7 +400,7 @@ class Said:
 def test_many_commands_in_one_input_are_cut(recorder: Recorder) -> None:
     said = Said()
     said.events = [Command(command="NOOP", sequence=1, reply_code=250, text="x" * 100)] * 1000
-    with manual.session("SMTP") as session:
+    with sessionspan.session("SMTP") as session:
         watching = interactions.observed(session, said)
         watching.client_sent(b"NOOP\r\n")
         watching.server_sent(b"250\r\n")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sessionspan import capture, manual, session, settings
+from sessionspan import capture, own, session, settings
 from sessionspan.events import Command
 from sessionspan.levels import DEFAULT, LEVELS, Subject, parse
 from sessionspan.session import Session
@@ -16,9 +16,9 @@ from sessionspan.testing import Recorder
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 CISCO = Subject("ssh", "core1.lab.example", "cisco_ios")
@@ -110,7 +110,7 @@ def test_a_session_that_opens_in_a_block_has_its_level(recorder: Recorder, level
 
 def test_a_session_keeps_the_level_with_which_it_opened(recorder: Recorder) -> None:
     with capture("off"):
-        s = Session(manual._scope, "SSH")
+        s = Session(own.SCOPE, "SSH")
         s.start()
     s.record(Command(command="SHOW", sequence=1))
     s.end()

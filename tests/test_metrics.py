@@ -12,7 +12,7 @@ from opentelemetry.metrics import Histogram
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from sessionspan import manual, metrics, session, settings
+from sessionspan import metrics, own, session, settings
 from sessionspan.events import AuthFailure, AuthSuccess, Command, MailReception, MailRejection
 from sessionspan.testing import Recorder
 
@@ -21,9 +21,9 @@ SMTP = {"sessionspan.side": "server", "network.protocol.name": "smtp"}
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def value(recorder: Recorder, name: str, **labels: Any) -> float | None:
@@ -112,7 +112,7 @@ def test_an_event_over_the_cap_is_counted_as_dropped(recorder: Recorder, monkeyp
 
 def test_sampling_does_not_touch_metrics(recorder: Recorder) -> None:
     unsampling = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    manual._scope.bind(unsampling, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(unsampling, recorder.logger_provider, recorder.meter_provider)
     drive()
     assert value(recorder, "sessionspan.session.received.size") == 10
 
@@ -140,7 +140,7 @@ def test_histograms_in_seconds_have_bounds_of_their_own(recorder: Recorder) -> N
 
 
 def test_twenty_thousand_addresses_and_users_make_no_series(recorder: Recorder) -> None:
-    manual._scope.bind(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False), None, recorder.meter_provider)
+    own.SCOPE.bind(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False), None, recorder.meter_provider)
     for number in range(200):
         drive(number)
 

@@ -15,15 +15,15 @@ from opentelemetry.instrumentation.threading import ThreadingInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
-from sessionspan import capture, manual, operation, session
+from sessionspan import capture, operation, own, session
 from sessionspan.testing import Recorder
 
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def the_operation(recorder: Recorder) -> ReadableSpan:
@@ -191,7 +191,7 @@ def test_planned_commands_obey_the_level(recorder: Recorder, level: str, shown: 
 
 
 def test_without_any_provider_an_operation_does_nothing_and_breaks_nothing() -> None:
-    manual._scope.unbind()
+    own.SCOPE.unbind()
     with operation("audit", commands=["x"]) as op:
         op.success("fine")
         assert op.bind(lambda: 5)() == 5

@@ -13,7 +13,7 @@ from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.instrumentation.logging.handler import LoggingHandler
 
-from sessionspan import handler_session, manual, settings
+from sessionspan import handler_session, own, settings
 from sessionspan.cli.doctor.canary_pop3 import Careless, serve
 from sessionspan.cli.doctor.canary_ways import DERIVED, STAMP, pop3
 from sessionspan.testing import Recorder
@@ -50,7 +50,7 @@ def exported(recorder: Recorder) -> Iterator[Exported]:
     """All of the process's logging at DEBUG goes to OTel, as with opentelemetry-instrumentation-logging."""
     kept = Exported()
     recorder.logger_provider.add_log_record_processor(kept)
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     handler = LoggingHandler(logger_provider=recorder.logger_provider)
     root = logging.getLogger()
     level = root.level
@@ -59,7 +59,7 @@ def exported(recorder: Recorder) -> Iterator[Exported]:
     yield kept
     root.removeHandler(handler)
     root.setLevel(level)
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def speak(port: int, way: str) -> list[bytes]:

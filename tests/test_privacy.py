@@ -12,7 +12,7 @@ from opentelemetry.instrumentation.logging.handler import LoggingHandler
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from sessionspan import exported_logs, manual, session, settings, stamping
+from sessionspan import exported_logs, own, session, settings, stamping
 from sessionspan.events import (
     AuthFailure,
     AuthSuccess,
@@ -34,7 +34,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def exporting(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     stamping.install()
     exported_logs.install()
     handler = LoggingHandler(logger_provider=recorder.logger_provider)
@@ -43,7 +43,7 @@ def exporting(recorder: Recorder) -> Iterator[None]:
     yield
     logging.getLogger("shop").removeHandler(handler)
     stamping.uninstall()
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def drive(**chosen: str) -> Session:
@@ -264,14 +264,14 @@ def test_a_short_key_is_refused_and_never_shown(recorder: Recorder, caplog: pyte
 )
 def test_unsampled_sessions_say_what_the_setting_says(recorder: Recorder, value: str, told: list[str]) -> None:
     unsampling = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    manual._scope.bind(unsampling, recorder.logger_provider)
+    own.SCOPE.bind(unsampling, recorder.logger_provider)
     drive(unsampled=value)
     assert recorder.transcript() == told
 
 
 def test_unsampled_all_says_everything(recorder: Recorder) -> None:
     unsampling = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
-    manual._scope.bind(unsampling, recorder.logger_provider)
+    own.SCOPE.bind(unsampling, recorder.logger_provider)
     drive(unsampled="all")
     assert len(recorder.events) == 16
 
@@ -279,6 +279,6 @@ def test_unsampled_all_says_everything(recorder: Recorder) -> None:
 def test_without_any_tracing_a_session_is_not_unsampled(recorder: Recorder) -> None:
     from opentelemetry.trace import NoOpTracerProvider
 
-    manual._scope.bind(NoOpTracerProvider(), recorder.logger_provider)
+    own.SCOPE.bind(NoOpTracerProvider(), recorder.logger_provider)
     drive(unsampled="none")
     assert len(recorder.events) == 16

@@ -17,7 +17,7 @@ import pytest
 from opentelemetry.metrics import Counter, Histogram, UpDownCounter
 
 import sessionspan
-from sessionspan import manual, metrics, names
+from sessionspan import metrics, names, own
 from sessionspan import settings as settings_module
 from sessionspan.addresses import Address
 from sessionspan.events import Event, Privacy, SeedNames, SessionEnd, SessionStart, attributes_of, catalogue
@@ -197,7 +197,7 @@ def test_all_that_a_session_says_is_in_the_registry(
     types = types_in(registry)
     defined = {found["name"]: refs(found) | identity(registry) for found in registry["events"]["events"]}
     (span,) = [refs(found) for found in registry["spans"]["spans"] if found["kind"] == side]
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     try:
         with sessionspan.session("SMTP", peer=("192.0.2.1", 1), local=("192.0.2.2", 25), side=side) as session:
             session.set_proxy("proxy_v1", Address("192.0.2.3", 2))
@@ -206,7 +206,7 @@ def test_all_that_a_session_says_is_in_the_registry(
                     session.record(filled(event))
             session.failed(ValueError("no"))
     finally:
-        manual._scope.unbind()
+        own.SCOPE.unbind()
     told = [("the span", span, dict(recorder.wait_for_session().attributes or {}))]
     told += [
         (f"sessionspan.{event.name}", defined[f"sessionspan.{event.name}"], dict(event.attributes))

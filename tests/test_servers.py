@@ -31,13 +31,13 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from sessionspan import (
     current_session,
     handler_session,
-    manual,
+    own,
     process_run,
     session,
     settings,
     stream_session,
 )
-from sessionspan.servers import _OBSERVERS
+from sessionspan.observers import OBSERVERS, maker_of
 from sessionspan.testing import Recorder
 from tests import kit_servers as kit
 from tests.canary import found_in
@@ -60,9 +60,9 @@ managesieve: Any = importlib.import_module("sievelib.managesieve")
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 def of_its_own(handler: type) -> type:
@@ -383,9 +383,9 @@ def test_a_protocol_without_an_observer_has_its_bytes_counted(recorder: Recorder
     assert attributes["sessionspan.end_reason"] == "local_close"
 
 
-@pytest.mark.parametrize("protocol", _OBSERVERS)
+@pytest.mark.parametrize("protocol", OBSERVERS)
 def test_an_observer_of_the_table_can_be_made(protocol: str) -> None:
-    assert _OBSERVERS[protocol].load()().finish() in ((), [])
+    assert maker_of(protocol)().finish() in ((), [])
 
 
 # Why it ended.
@@ -696,8 +696,8 @@ def test_ignored_clients_and_suppressed_servers_have_no_sessions(
 
 
 def test_while_nobody_listens_nothing_is_tapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    manual._scope.unbind()
-    manual._scope.bind()  # the API's proxies, with nothing behind them
+    own.SCOPE.unbind()
+    own.SCOPE.bind()  # the API's proxies, with nothing behind them
     seen: list[Any] = []
 
     @stream_session("pop3")

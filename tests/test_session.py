@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.trace import StatusCode
 
 import sessionspan
-from sessionspan import current_session, live, manual, session, settings
+from sessionspan import current_session, live, own, session, settings
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event, MailRejection, catalogue
 from sessionspan.protocols import Observer
 from sessionspan.protocols.ftp import FTPObserver
@@ -34,9 +34,9 @@ from sessionspan.testing import Recorder
 
 @pytest.fixture(autouse=True)
 def recorded(recorder: Recorder) -> Iterator[None]:
-    manual._scope.bind(recorder.tracer_provider, recorder.logger_provider)
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
     yield
-    manual._scope.unbind()
+    own.SCOPE.unbind()
 
 
 PEER = ("192.0.2.7", 40000)
@@ -319,7 +319,7 @@ def test_events_go_where_the_setting_says(
 def test_the_first_and_last_events_fit_the_spans_limit(recorder: Recorder, limit: int) -> None:
     provider = TracerProvider(span_limits=SpanLimits(max_events=limit), shutdown_on_exit=False)
     provider.add_span_processor(recorder)
-    manual._scope.bind(provider, recorder.logger_provider)
+    own.SCOPE.bind(provider, recorder.logger_provider)
     with session("SMTP", peer=PEER) as s:
         for number in range(300):
             s.record(Command(command="NOOP", sequence=number))
@@ -336,7 +336,7 @@ def test_the_first_and_last_events_fit_the_spans_limit(recorder: Recorder, limit
 def test_without_a_logger_provider_the_events_are_on_the_span(recorder: Recorder) -> None:
     from opentelemetry._logs import NoOpLoggerProvider
 
-    manual._scope.bind(recorder.tracer_provider, NoOpLoggerProvider())
+    own.SCOPE.bind(recorder.tracer_provider, NoOpLoggerProvider())
     with session("SMTP", peer=PEER) as s:
         s.record(Command(command="NOOP", sequence=1))
     assert [event.name for event in recorder.wait_for_session().events] == [
@@ -349,14 +349,14 @@ def test_without_a_logger_provider_the_events_are_on_the_span(recorder: Recorder
 def test_without_a_tracer_provider_the_events_are_log_records(recorder: Recorder) -> None:
     from opentelemetry.trace import NoOpTracerProvider
 
-    manual._scope.bind(NoOpTracerProvider(), recorder.logger_provider)
+    own.SCOPE.bind(NoOpTracerProvider(), recorder.logger_provider)
     with session("SMTP", peer=PEER) as s:
         s.record(Command(command="NOOP", sequence=1))
     assert recorder.transcript() == ["session.start", "command NOOP", "session.end"]
 
 
 def test_without_any_provider_a_session_still_knows_who_it_is() -> None:
-    manual._scope.bind()
+    own.SCOPE.bind()
     with session("SMTP", peer=PEER) as s:
         assert not s.listened_to
         assert current_session() is s

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, Final
+from typing import Any
 
 from opentelemetry.context import attach, detach
 
-from sessionspan import exported_logs, stamping
+from sessionspan import own
 from sessionspan.addresses import UNKNOWN, Address, address_of
 from sessionspan.guard import guard
-from sessionspan.scope import Scope
 from sessionspan.session import Session, Side
-from sessionspan.settings import settings
-
-_scope: Final = Scope("sessionspan")
 
 
 class session:
@@ -38,7 +34,7 @@ class session:
 
     def __enter__(self) -> Session:
         self._session = Session(
-            scope(),
+            own.scope(),
             self._protocol.upper(),
             side=self._side,
             peer=self._peer,
@@ -67,22 +63,6 @@ class session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.__exit__(kind, error, trace)
-
-
-def scope() -> Scope:
-    """The scope of sessions and operations of people's own, bound by the first of them."""
-    if not _scope.bound:
-        _set_up()
-    return _scope
-
-
-@guard
-def _set_up() -> None:
-    """What `SessionInstrumentor` does for a library, done once for sessions of people's own."""
-    settings()
-    stamping.install()
-    exported_logs.install()
-    _scope.bind()
 
 
 def _address(peer: Any) -> Address:

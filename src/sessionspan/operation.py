@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
-from sessionspan import manual, names
+from sessionspan import names, own
 from sessionspan.events import (
     Event,
     OperationFailure,
@@ -128,7 +128,7 @@ class operation:
 
     @guard
     def _begin(self) -> None:
-        scope = manual.scope()
+        scope = own.scope()
         self._facts = {names.OPERATION_ID: self.id, names.OPERATION_NAME: clean(self.name, 200)}
         self._facts |= {key: clean(str(value), 200) for key, value in self._ids.items() if value is not None}
         self.context = in_operation(self._facts, get_current())
@@ -164,7 +164,7 @@ class operation:
 
     def _record(self, event: Event) -> None:
         now = time.time_ns()
-        emitter = manual.scope().emitter() if settings().events != "span" else None
+        emitter = own.scope().emitter() if settings().events != "span" else None
         if emitter is not None and self._span is not None:
             attributes = self._views.logs.redact(event, dict(self._facts))
             emit(emitter, event, attributes, self._span, self.context, now)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sessionspan import manual, stream_session
+from sessionspan import own, stream_session
 from sessionspan.testing import Recorder
 from sessionspan_pymap import PymapInstrumentor
 from tests import kit_crowd, kit_evil
@@ -36,9 +36,9 @@ WRAPS: dict[str, Callable[[Any], Any]] = {
 def wrap(request: pytest.FixtureRequest, recorder: Recorder) -> Iterator[Callable[[Any], Any]]:
     providers = (recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     if request.param == "stream_session":
-        manual._scope.bind(*providers)
+        own.SCOPE.bind(*providers)
         yield WRAPS[request.param]
-        manual._scope.unbind()
+        own.SCOPE.unbind()
         return
     PymapInstrumentor().instrument(**dict(zip(PROVIDERS, providers, strict=True)))
     yield WRAPS[request.param]
@@ -170,7 +170,7 @@ def test_the_session_of_a_real_client_is_one_and_is_told_as_it_was(
 def test_a_hundred_of_its_sessions_and_a_hundred_of_ones_own_mix_nothing(recorder: Recorder) -> None:
     providers = (recorder.tracer_provider, recorder.logger_provider, recorder.meter_provider)
     PymapInstrumentor().instrument(**dict(zip(PROVIDERS, providers, strict=True)))
-    manual._scope.bind(*providers)
+    own.SCOPE.bind(*providers)
     pop3 = stream_session("pop3")(functools.partial(serve_pop3, password=PASSWORD.encode()))
     try:
         with (
@@ -179,7 +179,7 @@ def test_a_hundred_of_its_sessions_and_a_hundred_of_ones_own_mix_nothing(recorde
         ):
             kit_crowd.speak(pop3_server.port, server.port, recorder, password=PASSWORD)
     finally:
-        manual._scope.unbind()
+        own.SCOPE.unbind()
         PymapInstrumentor().uninstrument()
     kit_crowd.check(recorder)
     kit_crowd.check_nothing_is_left(recorder)

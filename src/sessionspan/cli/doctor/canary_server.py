@@ -27,7 +27,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadW
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from sessionspan import manual
+from sessionspan import own
 from sessionspan.canary import encodings, found_in
 from sessionspan.cli.doctor import canary_ways
 from sessionspan.cli.doctor.canary_ways import Ways
@@ -107,8 +107,8 @@ def _is_here(stage: Stage) -> bool:
 
 
 def _instrument(stages: list[Stage], providers: dict[str, Any]) -> None:
-    manual._set_up()
-    manual._scope.bind(*providers.values())
+    own.scope()
+    own.SCOPE.bind(*providers.values())
     for stage in stages:
         if stage.library is not None:
             name = f"sessionspan_{stage.library}"
