@@ -143,19 +143,19 @@ class Raw:
 
 STORY = [
     "session.start",
-    "command USER",
+    "command USER ok",
     "auth.failure invalid_credentials",
-    "command PASS",
-    "command USER",
+    "command PASS err",
+    "command USER ok",
     "auth.success alice",
-    "command PASS",
-    "command STAT",
-    "command LIST",
+    "command PASS ok",
+    "command STAT ok",
+    "command LIST ok",
     "store.message.open",
-    "command RETR",
-    "command DELE",
+    "command RETR ok",
+    "command DELE ok",
     "store.message.delete",
-    "command QUIT",
+    "command QUIT ok",
     "auth.end alice",
     "session.end",
 ]
@@ -255,7 +255,7 @@ def test_stls_is_told_and_the_session_goes_on(recorder: Recorder) -> None:
         client.file = client.sock.makefile("rb")
         pop3_story(client)
         recorder.wait_for_session()
-    assert recorder.transcript() == [STORY[0], "command STLS", "tls.established starttls", *STORY[1:]]
+    assert recorder.transcript() == [STORY[0], "command STLS ok", "tls.established starttls", *STORY[1:]]
 
 
 @pytest.mark.skipif(not hasattr(asyncio.StreamWriter, "start_tls"), reason="asyncio has it from Python 3.11 on")
@@ -293,7 +293,7 @@ def test_tls_that_a_handler_begins_is_told_at_the_end(closes: bool, recorder: Re
         client.file.close()
     assert not server.errors
     told = [] if closes else ["tls.established starttls"]  # a closed socket says nothing
-    assert recorder.transcript() == ["session.start", "command STLS", *told, "session.end"]
+    assert recorder.transcript() == ["session.start", "command STLS ok", *told, "session.end"]
     assert attributes["sessionspan.tls.mode"] == ("none" if closes else "starttls")
 
 
@@ -323,7 +323,7 @@ def test_a_handshake_that_the_first_read_does_is_told_with_it(recorder: Recorder
         if words:
             assert recorder.transcript() == ["session.start", "tls.failure implicit", "session.end"]
         else:
-            assert recorder.transcript()[:3] == ["session.start", "tls.established implicit", "command QUIT"]
+            assert recorder.transcript()[:3] == ["session.start", "tls.established implicit", "command QUIT ok"]
         recorder.clear()
 
 
@@ -337,12 +337,12 @@ def test_pipelined_commands_meet_their_replies(
             pass
         recorder.wait_for_session()
     assert [line for line in recorder.transcript() if line.startswith(("auth", "command"))] == [
-        "command USER",
+        "command USER ok",
         "auth.success alice",
-        "command PASS",
-        "command LIST",
-        "command STAT",
-        "command QUIT",
+        "command PASS ok",
+        "command LIST ok",
+        "command STAT ok",
+        "command QUIT ok",
         "auth.end alice",
     ]
 

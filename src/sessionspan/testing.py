@@ -127,7 +127,7 @@ class Recorder(SpanProcessor, LogRecordProcessor):
         return [event for event in self.events if event.session_id == wanted]
 
     def transcript(self, session: ReadableSpan | None = None) -> list[str]:
-        """The events as short lines, without durations: ``command MAIL 250``."""
+        """The events as short lines, without durations: ``command MAIL 250``, ``command STAT ok``."""
         return [_line(event) for event in (self.events if session is None else self.of(session))]
 
     def points(self, name: str) -> dict[frozenset[tuple[str, Any]], float]:
@@ -162,8 +162,9 @@ class Recorder(SpanProcessor, LogRecordProcessor):
         return "\n".join(repr(part) for part in parts)
 
 
+# The attributes that a line shows behind the event's name; POP3 and IMAP have no reply codes, but words.
 _SHOWN: Sequence[tuple[str, Sequence[str]]] = (
-    ("command", ("sessionspan.command.name", "sessionspan.reply.code")),
+    ("command", ("sessionspan.command.name", "sessionspan.reply.code", "sessionspan.reply.status")),
     ("auth.success", ("user.name",)),
     ("auth.failure", ("error.type",)),
     ("auth.end", ("user.name",)),
@@ -176,12 +177,13 @@ _SHOWN: Sequence[tuple[str, Sequence[str]]] = (
     ("tls.failure", ("sessionspan.tls.mode",)),
     ("session.exception", ("exception.type",)),
 )
+_CLASSES = ("2xx", "3xx", "4xx", "5xx", "none")  # of reply codes, which are shown, and of no reply
 
 
 def _line(event: RecordedEvent) -> str:
     words = [event.name]
     for key in dict(_SHOWN).get(event.name, ()):
         value = event.attributes.get(key)
-        if value is not None:
+        if value is not None and value not in _CLASSES:
             words.append(",".join(value) if isinstance(value, tuple) else str(value))
     return " ".join(words)
