@@ -16,7 +16,7 @@ import wrapt
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from sessionspan import exported_logs, sigterm, stamping
+from sessionspan import exported_logs, forks, sigterm, stamping
 from sessionspan.exported_logs import LogFilter
 from sessionspan.guard import guard
 from sessionspan.overrides import Overrides
@@ -95,6 +95,7 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         self._generation += 1
         self.scope.bind(tracer_provider, logger_provider, meter_provider)
         sigterm.install()
+        forks.install()
         stamping.install()
         exported_logs.install()
         for log_filter in self._log_filters():

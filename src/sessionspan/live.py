@@ -37,11 +37,14 @@ class Live(Protocol):
 _lock = threading.Lock()
 _open: WeakSet[Live] = WeakSet()
 _orphans: deque[Live] = deque()
+_used = False
 _hooked_after: tuple[object, object] | None = None
 
 
 def add(session: Live) -> None:
     """*session* has started."""
+    global _used
+    _used = True
     with _lock:
         _open.add(session)
     _register_exit()
@@ -59,6 +62,11 @@ def remove(session: Live) -> None:
     """*session* has ended."""
     with _lock:
         _open.discard(session)
+
+
+def was_used() -> bool:
+    """Whether a session has started in this process; what happened before it was forked does not count."""
+    return _used
 
 
 def open_sessions() -> list[Live]:
@@ -113,8 +121,9 @@ def _register_exit() -> None:
 @guard
 def _after_fork() -> None:
     # The child owns nothing of its parent's: the parent ends these sessions, in its own telemetry.
-    global _lock
+    global _lock, _used
     _lock = threading.Lock()
+    _used = False
     _orphans.clear()
     for session in list(_open):
         session.disown()

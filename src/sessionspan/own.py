@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sessionspan import exported_logs, stamping
+from sessionspan import exported_logs, forks, stamping
 from sessionspan.guard import guard
 from sessionspan.scope import Scope
 from sessionspan.settings import settings
@@ -23,6 +23,7 @@ def scope() -> Scope:
 def _set_up() -> None:
     """What `SessionInstrumentor` does for a library."""
     settings()
+    forks.install()
     stamping.install()
     exported_logs.install()
     SCOPE.bind()

@@ -14,17 +14,10 @@ import signal
 import threading
 import time
 from types import FrameType
-from typing import Final
 
-from opentelemetry import metrics, trace
-from opentelemetry._logs import get_logger_provider
-
-from sessionspan import activity_log, live
 from sessionspan.guard import guard
+from sessionspan.leaving import LIMIT, end_sessions, flush
 from sessionspan.settings import settings
-
-LIMIT: Final = 1.0  # seconds, from the signal to the end
-ENDING: Final = 0.25  # of it for ending the sessions: one that cannot end must not keep the rest from leaving
 
 _thread: threading.Thread | None = None
 _again = False  # the signal came once more while the thread was at work
@@ -77,7 +70,7 @@ def _leave() -> None:
     start = time.monotonic()
     with guard:
         if ending:
-            _within(start + ENDING, lambda: live.end_all("process_exit"))
+            end_sessions(start)
         flush(start + LIMIT)
         while _again and not ending:
             _again = False
@@ -93,27 +86,6 @@ def _finish() -> None:
     """At exit: a main thread that only waited for the signal may be at its end before our thread is at its own."""
     if _thread is not None and _may_end_the_process():
         _thread.join(LIMIT)
-
-
-def flush(deadline: float) -> None:
-    """Export what is queued, all signals at once, until *deadline* (`time.monotonic`).
-
-    ``force_flush`` of the SDK takes no notice of its own timeout, so each runs in a thread that is left
-    behind when it hangs.
-    """
-    providers = (trace.get_tracer_provider(), get_logger_provider(), metrics.get_meter_provider())
-    flushes = [activity_log.flush, *(p.force_flush for p in providers if hasattr(p, "force_flush"))]
-    threads = [threading.Thread(target=guard(each), daemon=True, name="sessionspan-flush") for each in flushes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _within(deadline: float, work: object) -> None:
-    thread = threading.Thread(target=guard(work), daemon=True, name="sessionspan-end")  # type: ignore[arg-type]
-    thread.start()
-    thread.join(max(0.0, deadline - time.monotonic()))
 
 
 def _after_fork() -> None:
