@@ -7,6 +7,8 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import os
+import socket
 import socketserver
 import ssl
 import sys
@@ -15,6 +17,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import trustme
+
+from sessionspan import settings
+from sessionspan.instrumentor import SessionInstrumentor
+from sessionspan.testing import Recorder
 
 AUTHORITY = trustme.CA()
 STAMP = "<1896.697170952@pop.example>"
@@ -226,19 +232,22 @@ def client_context() -> Any:
 class Streams:
     """A loop in a thread that serves *callback* on ``asyncio.start_server``."""
 
-    def __init__(self, callback: Callable[..., Any], **options: Any) -> None:
+    def __init__(self, callback: Callable[..., Any], *, loop: Any = None, **options: Any) -> None:
         self.errors: list[Any] = []  # what the loop's exception handler was told
-        self.loop = asyncio.new_event_loop()
+        self.loop = loop or asyncio.new_event_loop()
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context.get("exception")))
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        options.setdefault("host", None if "path" in options else "127.0.0.1")
-        start = asyncio.start_unix_server if "path" in options else asyncio.start_server
-        if "path" in options:
-            del options["host"]
-        self.server: Any = asyncio.run_coroutine_threadsafe(start(callback, **options), self.loop).result(5)
+        if not {"path", "sock"} & options.keys():
+            options.setdefault("host", "127.0.0.1")
+        starting = self.start(callback, **options)
+        self.server: Any = asyncio.run_coroutine_threadsafe(starting, self.loop).result(5)
         name = self.server.sockets[0].getsockname()
         self.port: int = name[1] if isinstance(name, tuple) else 0
+
+    async def start(self, callback: Callable[..., Any], **options: Any) -> Any:
+        start = asyncio.start_unix_server if "path" in options else asyncio.start_server
+        return await start(callback, **options)
 
     async def _stop(self) -> None:
         self.server.close()
@@ -270,11 +279,14 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 200
 
-    def __init__(self, handler: Any, context: Any = None) -> None:
+    def __init__(self, handler: Any, context: Any = None, listener: socket.socket | None = None) -> None:
         self.errors: list[BaseException | None] = []
         self.closed: list[Any] = []  # the sockets, as they were given back
         self.context = context
         super().__init__(("127.0.0.1", 0), handler)
+        if listener is not None:
+            self.socket.close()
+            self.socket, self.server_address = listener, listener.getsockname()
         self.port = self.server_address[1]
 
     def get_request(self) -> Any:
@@ -290,8 +302,8 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def serving(handler: Any, context: Any = None) -> Iterator[Server]:
-    with Server(handler, context) as server:
+def serving(handler: Any, context: Any = None, listener: socket.socket | None = None) -> Iterator[Server]:
+    with Server(handler, context, listener) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -299,3 +311,99 @@ def serving(handler: Any, context: Any = None) -> Iterator[Server]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class POP3Protocol(asyncio.Protocol):
+    """A POP3 server as a protocol class of asyncio; ``stls`` is a task while it begins to encrypt."""
+
+    transport: Any
+    stls: asyncio.Task[None] | None = None
+
+    def __init__(self) -> None:
+        self.maildrop = Maildrop()
+        self.waiting = b""
+        self.face: asyncio.BaseProtocol = self  # the protocol that the transport knows
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        transport.write(self.maildrop.greeting)
+
+    def data_received(self, data: bytes) -> None:
+        self.waiting += data
+        while b"\n" in self.waiting:
+            line, _, self.waiting = self.waiting.partition(b"\n")
+            answer = self.maildrop.answer(line)
+            if line.strip().upper() == b"STLS":
+                self.transport.pause_reading()  # what comes next is for TLS; `start_tls` goes on reading
+            if line.strip().upper() == b"RETR 1":
+                self.transport.writelines(answer.splitlines(keepends=True))
+            else:
+                self.transport.write(answer)
+            if line.strip().upper() == b"QUIT":
+                self.transport.close()
+            if line.strip().upper() == b"STLS":
+                self.stls = asyncio.ensure_future(self.encrypt())
+
+    async def encrypt(self) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            self.transport = await loop.start_tls(self.transport, self.face, server_context(), server_side=True)
+
+
+class BufferedPOP3Protocol(asyncio.BufferedProtocol):
+    """The same with a buffer of its own."""
+
+    def __init__(self) -> None:
+        self.inner = POP3Protocol()
+        self.inner.face = self
+        self.buffer = bytearray(16)
+
+    def connection_made(self, transport: Any) -> None:
+        self.inner.connection_made(transport)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.inner.data_received(bytes(self.buffer[:nbytes]))
+
+
+class Protocols(Streams):
+    """A loop in a thread that serves what *factory* makes on ``loop.create_server``."""
+
+    async def start(self, callback: Callable[..., Any], **options: Any) -> Any:
+        return await asyncio.get_running_loop().create_server(callback, **options)
+
+
+@contextlib.contextmanager
+def protocols(factory: Callable[..., Any], **options: Any) -> Iterator[Protocols]:
+    server = Protocols(factory, **options)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[socket.socket]:
+    """A socket that listens on a free port of 127.0.0.1, to be served by somebody."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
+        yield listener
+
+
+@contextlib.contextmanager
+def listed(
+    instrumentor: SessionInstrumentor, recorder: Recorder, listener: socket.socket, protocol: str = "pop3"
+) -> Iterator[None]:
+    """The *instrumentor* at work, and the port of *listener* in ``SESSIONSPAN_PORTS``."""
+    os.environ["SESSIONSPAN_PORTS"] = f"{listener.getsockname()[1]}:{protocol}"  # conftest takes it back
+    settings.reload()
+    instrumentor.instrument(
+        tracer_provider=recorder.tracer_provider,
+        logger_provider=recorder.logger_provider,
+        meter_provider=recorder.meter_provider,
+    )
+    try:
+        yield
+    finally:
+        instrumentor.uninstrument()

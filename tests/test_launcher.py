@@ -5,6 +5,7 @@ Real programs, real clients, the stock OTLP exporters, a real receiver, and a re
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import smtplib
@@ -67,6 +68,74 @@ def _arrived(receiver: Receiver) -> Span:
     receiver.wait_until(lambda: receiver.sessions and receiver.named("session.end"), "span and events")
     (session,) = receiver.sessions
     return session
+
+
+# Servers of one's own, as they are, at the ports that are listed.
+
+OF_ONES_OWN = """
+import asyncio, os, socketserver, threading
+from asyncio import start_server
+
+GREETING, BYE = b"220 mx.example\\r\\n", b"221 bye\\r\\n"
+PORTS = {name: int(port) for name, port in (pair.split("=") for pair in os.environ["OURS"].split(","))}
+
+def answer(line):
+    return BYE if line.upper().startswith(b"QUIT") else b"250 ok\\r\\n"
+
+async def serve(reader, writer):
+    writer.write(GREETING)
+    while line := await reader.readline():
+        writer.write(answer(line))
+    writer.close()
+
+class Protocol(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+        transport.write(GREETING)
+    def data_received(self, data):
+        self.transport.write(answer(data))
+
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        self.wfile.write(GREETING)
+        for line in self.rfile:
+            self.wfile.write(answer(line))
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = daemon_threads = True
+
+async def main():
+    loop = asyncio.get_running_loop()
+    servers = [await start_server(serve, "127.0.0.1", PORTS["streams"])]
+    servers.append(await loop.create_server(Protocol, "127.0.0.1", PORTS["protocol"]))
+    handlers = Server(("127.0.0.1", PORTS["handler"]), Handler)
+    threading.Thread(target=handlers.serve_forever, daemon=True).start()
+    print("ready", flush=True)
+    await servers[0].serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def test_servers_of_ones_own_are_recorded_at_the_listed_ports_without_a_line_of_code(tmp_path, receiver):
+    with contextlib.ExitStack() as stack:
+        free = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        numbers = [each.getsockname()[1] for each in free]
+    ports = dict(zip(("streams", "protocol", "handler"), numbers, strict=True))
+    listed = {"SESSIONSPAN_PORTS": ",".join(f"{port}:smtp" for port in ports.values())}
+    listed["OURS"] = ",".join(f"{name}={port}" for name, port in ports.items())
+    with Program(tmp_path, OF_ONES_OWN, receiver.environment() | listed) as program:
+        program.wait_for("ready")
+        for port in ports.values():
+            with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+                client.helo("client.example")
+        receiver.wait_for_sessions(3)
+    assert {span.attributes["network.local.port"]: span.origin.scope for span in receiver.sessions} == {
+        ports["streams"]: "sessionspan_asyncio",
+        ports["protocol"]: "sessionspan_asyncio",
+        ports["handler"]: "sessionspan_socketserver",
+    }
+    assert {span.attributes["sessionspan.end_reason"] for span in receiver.sessions} == {"quit"}
 
 
 # Real clients.
@@ -366,6 +435,7 @@ WRONG = {
     "SESSIONSPAN_COLOUR": ("blue", "no setting"),
     "SESSIONSPAN_EVENTS": ("loud", "both"),
     "SESSIONSPAN_SIGTERM": ("perhaps", "on"),
+    "SESSIONSPAN_PORTS": ("1143:imop", "in force: no port"),
     "SESSIONSPAN_IGNORE_CLIENTS": ("10.0.0.0/8, the moon", "the moon"),
 }
 

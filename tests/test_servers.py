@@ -12,17 +12,20 @@ import imaplib
 import importlib
 import inspect
 import logging
+import os
 import poplib
 import smtplib
 import socket
 import socketserver
 import ssl
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from opentelemetry import trace
@@ -38,17 +41,26 @@ from sessionspan import (
     stream_session,
 )
 from sessionspan.observers import OBSERVERS, maker_of
+from sessionspan.servers.ports import PortsInstrumentor
 from sessionspan.testing import Recorder
+from sessionspan_asyncio import AsyncioInstrumentor
+from sessionspan_socketserver import SocketserverInstrumentor
 from tests import kit_servers as kit
 from tests.canary import found_in
 from tests.kit_servers import (
     BarePOP3Handler,
     Boom,
+    BufferedPOP3Protocol,
     POP3Handler,
+    POP3Protocol,
+    Protocols,
     Server,
     SMTPHandler,
     Streams,
     client_context,
+    listed,
+    listening,
+    protocols,
     serve_pop3,
     server_context,
     serving,
@@ -74,17 +86,18 @@ def asyncio_server(**options: Any) -> AbstractContextManager[Streams]:
     return streams(stream_session("pop3")(serve_pop3), **options)
 
 
+def starts_pop3(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    task = asyncio.ensure_future(serve_pop3(reader, writer))
+    tasks.add(task)
+    # Its `Boom` is the loop's to tell, as without us.
+    task.add_done_callback(tasks.discard)
+
+
+tasks: set[asyncio.Task[str]] = set()
+
+
 def plain_server(**options: Any) -> AbstractContextManager[Streams]:
-    tasks = set()
-
-    @stream_session("pop3")
-    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(serve_pop3(reader, writer))
-        tasks.add(task)
-        # Its `Boom` is the loop's to tell, as without us.
-        task.add_done_callback(tasks.discard)
-
-    return streams(start, **options)
+    return streams(stream_session("pop3")(starts_pop3), **options)
 
 
 def handler_server(**options: Any) -> AbstractContextManager[Server]:
@@ -95,17 +108,41 @@ def bare_server(**options: Any) -> AbstractContextManager[Server]:
     return serving(handler_session("pop3")(of_its_own(BarePOP3Handler)), options.get("ssl"))
 
 
-KINDS: dict[str, Callable[..., AbstractContextManager[Any]]] = {
+Kind: TypeAlias = Callable[..., AbstractContextManager[Any]]
+
+KINDS: dict[str, Kind] = {
     "coroutine": asyncio_server,
     "function": plain_server,
     "stream handler": handler_server,
     "bare handler": bare_server,
 }
 
+# The same without a line of code: their port is listed.
+BY_PORT: dict[str, tuple[type[PortsInstrumentor], Kind]] = {
+    "coroutine by port": (AsyncioInstrumentor, functools.partial(streams, serve_pop3)),
+    "function by port": (AsyncioInstrumentor, functools.partial(streams, starts_pop3)),
+    "protocol by port": (AsyncioInstrumentor, functools.partial(protocols, POP3Protocol)),
+    "buffered protocol by port": (AsyncioInstrumentor, functools.partial(protocols, BufferedPOP3Protocol)),
+    "stream handler by port": (
+        SocketserverInstrumentor,
+        lambda sock, ssl=None: serving(POP3Handler, ssl, sock),
+    ),
+    "bare handler by port": (
+        SocketserverInstrumentor,
+        lambda sock, ssl=None: serving(BarePOP3Handler, ssl, sock),
+    ),
+}
 
-@pytest.fixture(params=KINDS)
-def serves(request: pytest.FixtureRequest) -> Callable[..., AbstractContextManager[Any]]:
-    return KINDS[request.param]
+
+@pytest.fixture(params=[*KINDS, *BY_PORT])
+def serves(request: pytest.FixtureRequest, recorder: Recorder) -> Iterator[Kind]:
+    """What starts a server of each kind, whose connections shall be sessions."""
+    if request.param in KINDS:
+        yield KINDS[request.param]
+        return
+    instrumentor, kind = BY_PORT[request.param]
+    with listening() as listener, listed(instrumentor(), recorder, listener):
+        yield functools.partial(kind, sock=listener)
 
 
 def log_in(client: poplib.POP3, user: str = "alice", password: str = "secret") -> None:
@@ -173,9 +210,7 @@ def pop3_story(client: poplib.POP3) -> None:
     client.quit()
 
 
-def test_a_whole_pop3_session_is_told(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
-) -> None:
+def test_a_whole_pop3_session_is_told(serves: Kind, recorder: Recorder) -> None:
     with serves() as server:
         client = poplib.POP3("127.0.0.1", server.port, timeout=5)
         port = client.sock.getsockname()[1]
@@ -212,9 +247,7 @@ def test_a_whole_pop3_session_is_told(
     assert not server.errors
 
 
-def test_what_is_done_to_messages_is_told(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
-) -> None:
+def test_what_is_done_to_messages_is_told(serves: Kind, recorder: Recorder) -> None:
     with serves() as server:
         client = poplib.POP3("127.0.0.1", server.port, timeout=5)
         log_in(client)
@@ -236,7 +269,7 @@ def test_what_is_done_to_messages_is_told(
     assert deleted["sessionspan.mail.message.size"] == 20  # as LIST says
 
 
-def test_tls_is_told(serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder) -> None:
+def test_tls_is_told(serves: Kind, recorder: Recorder) -> None:
     with serves(ssl=server_context()) as server:
         client = poplib.POP3_SSL("127.0.0.1", server.port, timeout=5, context=client_context())
         pop3_story(client)
@@ -270,31 +303,72 @@ def test_a_handshake_that_fails_is_told_and_is_no_error_of_the_server(recorder: 
     assert [type(error).__mro__[1] for error in server.errors] == [OSError]  # ssl.SSLError, as without us
 
 
-@pytest.mark.parametrize("closes", [True, False])
-def test_tls_that_a_handler_begins_is_told_at_the_end(closes: bool, recorder: Recorder) -> None:
-    class Encrypts(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.sendall(b"+OK\r\n")
-            self.request.recv(100)
-            self.request.sendall(b"+OK\r\n")
-            self.request = server_context().wrap_socket(self.request, server_side=True)
-            assert self.request.recv(100) == b"QUIT\r\n"
+class Encrypts(POP3Handler):
+    """It does STLS as people write it: another socket, and other files."""
 
-        def finish(self) -> None:
-            if closes:
-                self.request.close()
+    lazily = False
 
-    with serving(handler_session("pop3")(Encrypts)) as server:
+    def handle(self) -> None:
+        self.wfile.write(b"+OK\r\n")
+        assert self.rfile.readline() == b"STLS\r\n"
+        self.wfile.write(b"+OK begin\r\n")
+        with contextlib.suppress(ssl.SSLError):
+            encrypted = server_context().wrap_socket(
+                self.request, server_side=True, do_handshake_on_connect=not self.lazily
+            )
+            self.rfile, self.wfile = encrypted.makefile("rb"), encrypted.makefile("wb", 0)
+            super().handle()
+
+
+class EncryptsBare(BarePOP3Handler):
+    """Another one that does STLS: it goes on with its socket."""
+
+    def handle(self) -> None:
+        self.request.sendall(b"+OK\r\n")
+        assert self.request.recv(100) == b"STLS\r\n"
+        self.request.sendall(b"+OK begin\r\n")
+        self.request = server_context().wrap_socket(self.request, server_side=True)
+        super().handle()
+
+    def finish(self) -> None:
+        self.request.close()
+
+
+class EncryptsLate(Encrypts):
+    """One whose first read shakes hands."""
+
+    lazily = True
+
+
+@pytest.mark.parametrize("handler", [Encrypts, EncryptsBare, EncryptsLate])
+def test_tls_that_a_handler_begins_is_told_and_the_session_goes_on(handler: Any, recorder: Recorder) -> None:
+    with serving(handler_session("pop3")(of_its_own(handler))) as server:
+        client = poplib.POP3("127.0.0.1", server.port, timeout=5)
+        assert client._shortcmd("STLS").startswith(b"+OK")  # type: ignore[attr-defined]
+        client.sock = client_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
+        client.file = client.sock.makefile("rb")
+        assert client._getresp().startswith(b"+OK")  # type: ignore[attr-defined]
+        pop3_story(client)
+        attributes = recorder.wait_for_session().attributes or {}
+    assert not server.errors
+    assert recorder.transcript() == [STORY[0], "command STLS ok", "tls.established starttls", *STORY[1:]]
+    assert attributes["sessionspan.tls.mode"] == "starttls"
+
+
+@pytest.mark.parametrize("handler", [Encrypts, EncryptsBare, EncryptsLate])
+def test_a_handshake_that_fails_in_a_handler_is_told_also_when_it_is_caught(
+    handler: Any, recorder: Recorder
+) -> None:
+    with serving(handler_session("pop3")(of_its_own(handler))) as server:
         client = Raw(server.port)
         client.command(b"STLS")
-        with client_context().wrap_socket(client.socket, server_hostname="127.0.0.1") as encrypted:
-            encrypted.sendall(b"QUIT\r\n")
-            attributes = recorder.wait_for_session().attributes or {}
-        client.file.close()
-    assert not server.errors
-    told = [] if closes else ["tls.established starttls"]  # a closed socket says nothing
-    assert recorder.transcript() == ["session.start", "command STLS ok", *told, "session.end"]
-    assert attributes["sessionspan.tls.mode"] == ("none" if closes else "starttls")
+        client.socket.sendall(b"this is no handshake\r\n")
+        assert reason(recorder) == ("ok", "tls_failed")
+        if handler is EncryptsBare:  # it does not catch it
+            recorder.wait_until(lambda: server.errors, "error of the handler")
+        client.close()
+    assert recorder.transcript()[-2:] == ["tls.failure starttls", "session.end"]
+    assert not recorder.named("session.exception")
 
 
 def test_a_handshake_that_the_first_read_does_is_told_with_it(recorder: Recorder) -> None:
@@ -327,9 +401,7 @@ def test_a_handshake_that_the_first_read_does_is_told_with_it(recorder: Recorder
         recorder.clear()
 
 
-def test_pipelined_commands_meet_their_replies(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
-) -> None:
+def test_pipelined_commands_meet_their_replies(serves: Kind, recorder: Recorder) -> None:
     with serves() as server:
         client = Raw(server.port)
         client.socket.sendall(b"USER alice\r\nPASS secret\r\nLIST\r\nSTAT\r\nQUIT\r\n")
@@ -391,9 +463,7 @@ def test_an_observer_of_the_table_can_be_made(protocol: str) -> None:
 # Why it ended.
 
 
-def test_a_client_that_goes_is_peer_eof(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
-) -> None:
+def test_a_client_that_goes_is_peer_eof(serves: Kind, recorder: Recorder) -> None:
     with serves() as server:
         client = Raw(server.port)
         client.command(b"NOOP")
@@ -409,9 +479,7 @@ def test_a_client_that_goes_with_deletions_under_way_has_aborted(recorder: Recor
         assert reason(recorder) == ("aborted", "peer_eof")
 
 
-def test_a_client_that_resets_is_peer_reset(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
-) -> None:
+def test_a_client_that_resets_is_peer_reset(serves: Kind, recorder: Recorder) -> None:
     with serves() as server:
         client = Raw(server.port)
         client.command(b"NOOP")
@@ -425,6 +493,90 @@ def test_a_client_that_is_silent_is_a_timeout_of_asyncio(recorder: Recorder) -> 
         client = Raw(server.port)
         assert reason(recorder) == ("ok", "timeout")
         client.close()
+
+
+async def waits_with_a_timeout(reader: asyncio.StreamReader) -> None:
+    async with asyncio.timeout(0.1):  # type: ignore[attr-defined, unused-ignore]
+        await reader.readline()
+
+
+async def waits_in_a_task(reader: asyncio.StreamReader) -> None:
+    reading = asyncio.create_task(asyncio.wait_for(reader.readline(), 0.1))
+    await asyncio.wait([reading])
+    await reading
+
+
+@pytest.mark.parametrize("catches", [True, False])
+@pytest.mark.parametrize("waits", [waits_with_a_timeout, waits_in_a_task])
+def test_a_client_that_is_silent_is_a_timeout_however_one_waits(
+    waits: Any, catches: bool, recorder: Recorder
+) -> None:
+    if waits is waits_with_a_timeout and not hasattr(asyncio, "timeout"):
+        pytest.skip("asyncio has it from Python 3.11 on")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            with contextlib.suppress(asyncio.TimeoutError) if catches else contextlib.nullcontext():
+                await waits(reader)
+
+    with streams(stream_session("pop3")(serve)) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5):
+            assert reason(recorder) == ("ok", "timeout")
+    assert not recorder.named("session.exception")
+
+
+def test_a_read_that_the_server_cancels_is_no_timeout(recorder: Recorder) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        reading = asyncio.create_task(reader.readline())
+        await asyncio.sleep(0)
+        reading.cancel()
+        await asyncio.wait([reading])
+        writer.close()
+
+    with streams(stream_session("pop3")(serve)) as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=5):
+            assert reason(recorder) == ("ok", "local_close")
+
+
+def test_a_server_that_is_stopped_and_keeps_it_to_itself_is_a_shutdown(recorder: Recorder) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"+OK\r\n")
+        with contextlib.suppress(asyncio.CancelledError), contextlib.closing(writer):
+            await reader.readline()
+
+    with streams(stream_session("pop3")(serve)) as server:
+        client = Raw(server.port)
+    assert reason(recorder) == ("ok", "shutdown")
+    client.close()
+
+
+@pytest.mark.parametrize("returns", ["at once", "at the end", "never made"])
+@pytest.mark.parametrize(("goes", "told"), [(Raw.close, "peer_eof"), (Raw.reset, "peer_reset")])
+def test_a_client_that_goes_is_seen_also_by_a_server_that_never_reads(
+    returns: str, goes: Callable[[Raw], None], told: str, recorder: Recorder
+) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        start(reader, writer)
+        if returns == "at the end":
+            await writer.wait_closed()
+
+    def start(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"+OK\r\n")
+        kept.append((reader, writer))
+
+    async def close() -> None:
+        reader, writer = kept[0]
+        while not reader.at_eof():
+            await asyncio.sleep(0)
+        writer.close()  # asyncio leaves a connection half open, whose client has gone
+
+    kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    with streams(stream_session("pop3")(start if returns == "never made" else serve)) as server:
+        client = Raw(server.port)
+        goes(client)
+        if told == "peer_eof":
+            asyncio.run_coroutine_threadsafe(close(), server.loop).result(5)
+        assert reason(recorder) == ("ok", told)
 
 
 @pytest.mark.parametrize("catches", [True, False])
@@ -454,9 +606,9 @@ def test_a_stopped_server_is_a_shutdown(recorder: Recorder) -> None:
     client.close()
 
 
-@pytest.mark.parametrize("kind", ["coroutine", "stream handler", "bare handler"])
-def test_what_the_handler_raises_is_recorded_and_goes_on(kind: str, recorder: Recorder) -> None:
-    with KINDS[kind]() as server:
+@pytest.mark.parametrize("serves", [kind for kind in [*KINDS, *BY_PORT] if "function" not in kind], indirect=True)
+def test_what_the_handler_raises_is_recorded_and_goes_on(serves: Kind, recorder: Recorder) -> None:
+    with serves() as server:
         client = Raw(server.port)
         client.command(b"BOOM")
         assert reason(recorder) == ("error", "handler_error")
@@ -467,7 +619,8 @@ def test_what_the_handler_raises_is_recorded_and_goes_on(kind: str, recorder: Re
         "session.end",
     ]
     assert "secret" not in recorder.everything()
-    if kind != "coroutine":
+    if not (isinstance(server, Streams) and not isinstance(server, Protocols)):  # asyncio tells it in 3.12 only
+        recorder.wait_until(lambda: server.errors, "error of the handler")
         assert [type(error) for error in server.errors] == [Boom]
 
 
@@ -517,8 +670,6 @@ def test_what_a_callback_returns_and_raises_is_its_own() -> None:
 
 class Writer:
     """A writer of somebody's own, with as little as possible."""
-
-    transport = None
 
     def get_extra_info(self, name: str) -> None:
         return None
@@ -612,25 +763,11 @@ def test_a_datagram_is_no_session(recorder: Recorder) -> None:
     assert not recorder.events
 
 
-@pytest.mark.skipif(not hasattr(socketserver, "ForkingMixIn"), reason="needs fork")
-def test_a_server_that_forks_has_no_sessions(recorder: Recorder) -> None:
-    class Forking(socketserver.ForkingMixIn, socketserver.TCPServer):
-        pass
-
-    with Forking(("127.0.0.1", 0), handler_session("pop3")(of_its_own(POP3Handler))) as server:
-        near, far = socket.socketpair()
-        with near, far:
-            far.sendall(b"QUIT\r\n")
-            server.RequestHandlerClass(near, ("127.0.0.1", 1), server)
-            assert far.recv(100).startswith(b"+OK")
-    assert not recorder.events
-
-
 # Whose session it is.
 
 
 def test_the_session_is_current_in_the_handler(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    serves: Kind, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def noop(self: Any, argument: bytes) -> bytes:
         found = current_session()
@@ -675,8 +812,44 @@ def test_a_connection_that_has_a_session_gets_no_second_one(recorder: Recorder) 
         recorder.clear()
 
 
+TWISTED = """
+import asyncio
+from twisted.internet import asyncioreactor
+asyncioreactor.install()
+
+import os, poplib, threading
+from sessionspan import settings
+from sessionspan.testing import Recorder
+from sessionspan_asyncio import AsyncioInstrumentor
+from twisted.internet import protocol, reactor
+from twisted.mail import pop3
+
+recorder = Recorder()
+def speak(number):
+    poplib.POP3("127.0.0.1", number, timeout=5).quit()
+    reactor.callFromThread(reactor.stop)
+factory = protocol.ServerFactory.forProtocol(pop3.POP3)
+number = reactor.listenTCP(0, factory, interface="127.0.0.1").getHost().port
+os.environ["SESSIONSPAN_PORTS"] = f"{number}:pop3"
+settings.reload()
+AsyncioInstrumentor().instrument(
+    tracer_provider=recorder.tracer_provider, logger_provider=recorder.logger_provider
+)
+threading.Thread(target=speak, args=(number,)).start()
+reactor.run()
+print(len(recorder.sessions))
+"""
+
+
+def test_a_server_of_twisted_on_asyncios_reactor_is_not_taken_for_ones_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TWISTED], capture_output=True, text=True, timeout=60, env={**os.environ}
+    )
+    assert (done.stdout, done.returncode) == ("0\n", 0), done.stderr
+
+
 def test_ignored_clients_and_suppressed_servers_have_no_sessions(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    serves: Kind, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SESSIONSPAN_IGNORE_CLIENTS", "127.0.0.0/8")
     settings.reload()
@@ -752,9 +925,7 @@ def test_a_unix_socket_has_no_client_address(recorder: Recorder, tmp_path: Path)
 # Many at once, and secrets.
 
 
-def test_a_hundred_sessions_at_once_mix_nothing(
-    serves: Callable[..., AbstractContextManager[Any]], recorder: Recorder
-) -> None:
+def test_a_hundred_sessions_at_once_mix_nothing(serves: Kind, recorder: Recorder) -> None:
     def one(port: int, number: int) -> None:
         client = Raw(port)
         client.command(b"USER user%d" % number)
@@ -796,9 +967,8 @@ CANARY = b"Can4ry-s3cret-Xyzzy"
 
 
 @pytest.mark.parametrize("accepted", [True, False])
-@pytest.mark.parametrize("kind", KINDS)
 def test_no_credential_leaves_by_any_way_of_logging_in(
-    kind: str,
+    serves: Kind,
     accepted: bool,
     recorder: Recorder,
     monkeypatch: pytest.MonkeyPatch,
@@ -826,7 +996,7 @@ def test_no_credential_leaves_by_any_way_of_logging_in(
         [b64(CANARY)],
         [b"RETR " + CANARY],
     ]
-    with KINDS[kind]() as server:
+    with serves() as server:
         client = Raw(server.port)
         for login in logins:
             for line in login:

@@ -7,6 +7,7 @@ library costs time that the program may not want to spend. The patches wait for 
 from __future__ import annotations
 
 import logging
+import platform
 from collections.abc import Collection
 from importlib import metadata
 from types import ModuleType
@@ -16,7 +17,7 @@ import wrapt
 from opentelemetry.instrumentation.dependencies import DependencyConflictError
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]
 
-from sessionspan import exported_logs, forks, sigterm, stamping
+from sessionspan import exported_logs, forks, owners, sigterm, stamping
 from sessionspan.exported_logs import LogFilter
 from sessionspan.guard import guard
 from sessionspan.overrides import Overrides
@@ -55,16 +56,21 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     """
 
     scope: ClassVar[Scope]
-    instruments: ClassVar[str]  # a requirement, as "aiosmtpd >= 1.4.4, < 2"
+    instruments: ClassVar[str]  # a requirement, as "aiosmtpd >= 1.4.4, < 2"; empty for the standard library
     patches: ClassVar[tuple[Patch, ...]]
     # Lines of the library's own log that never leave by OTel's logging handler.
     log_filter: ClassVar[LogFilter | tuple[LogFilter, ...]] = ()
 
+    _begun = False
     _generation = 0  # of `instrument` calls: a hook that still waits from an earlier one does nothing
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """The library and the versions of it that are supported."""
-        return (self.instruments,)
+        return (self.instruments,) if self.instruments else ()
+
+    def wanted(self) -> bool:
+        """Whether the settings ask for this instrumentation; when not, nothing is patched."""
+        return True
 
     @property
     def patched(self) -> list[Patch]:
@@ -90,6 +96,9 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         **ignored: Any,
     ) -> None:
         settings()
+        if not self.wanted():
+            return
+        self._begun = True
         self._applied: list[_Applied] = []
         self._overrides: list[Overrides] = []
         self._generation += 1
@@ -109,6 +118,9 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
 
     @guard
     def _end(self) -> None:
+        if not self._begun:
+            return
+        self._begun = False
         self._generation += 1
         self.scope.unbind()
         stamping.uninstall()
@@ -117,7 +129,9 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         while self._overrides:
             self._overrides.pop().restore()
         while self._applied:
-            _restore(self._applied.pop())
+            applied = self._applied.pop()
+            _restore(applied)
+            owners.remove(applied.owner, self.scope.name)
 
     @guard  # the hook runs inside the application's import statement
     def _imported(self, module: ModuleType, generation: int) -> None:
@@ -129,12 +143,14 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
             self._skip(module.__name__, missing)
             return
         for patch in patches:
-            self._applied.append(_apply(module, patch))
+            applied = _apply(module, patch)
+            self._applied.append(applied)
+            owners.add(applied.owner, self.scope.name)
         self._overrides += _overrides(module, patches)
 
     def _skip(self, module: str, missing: list[str]) -> None:
         required = module == self.patches[0].module
-        library = self.instruments.split()[0]
+        library = self.instruments.split()[0] if self.instruments else "Python"
         _log.error(
             "%s: %s %s has no %s in %s; %s.",
             self.scope.name,
@@ -192,6 +208,8 @@ def _restore(applied: _Applied) -> None:
 
 
 def _version(library: str) -> str:
+    if library == "Python":
+        return platform.python_version()
     try:
         return metadata.version(library)
     except metadata.PackageNotFoundError:

@@ -32,7 +32,7 @@ def flush(deadline: float, *, with_metrics: bool = True) -> None:
     providers: list[Any] = [trace.get_tracer_provider(), get_logger_provider()]
     if with_metrics:
         providers.append(metrics.get_meter_provider())
-    work = [activity_log.flush]
+    work: list[Callable[[], object]] = [activity_log.flush]
     work += [provider.force_flush for provider in providers if hasattr(provider, "force_flush")]
     _join(_started(work, "sessionspan-flush"), deadline)
 

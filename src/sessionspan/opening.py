@@ -7,7 +7,7 @@ from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from sessionspan.addresses import UNKNOWN, Address, parse_ip
 from sessionspan.guard import guard
 from sessionspan.scope import Scope
-from sessionspan.session import Session, Side
+from sessionspan.session import Session, Side, current_session
 from sessionspan.settings import settings
 
 
@@ -28,9 +28,11 @@ def open_session(
     *device* is the type of the device that a client connects to.
 
     None when there shall be none: *scope* is uninstrumented, instrumentation is suppressed in this
-    context, or the client is to be ignored (``SESSIONSPAN_IGNORE_CLIENTS``).
+    context, the connection has a session, or the client is to be ignored (``SESSIONSPAN_IGNORE_CLIENTS``).
     """
     if not scope.bound or not is_instrumentation_enabled() or (not behind_proxy and is_ignored(peer)):
+        return None
+    if _has_session(side, peer):
         return None
     return Session(
         scope,
@@ -43,6 +45,15 @@ def open_session(
         behind_proxy=behind_proxy,
         device=device,
     )
+
+
+def _has_session(side: Side, peer: Address) -> bool:
+    """Whether this code runs inside the session of the same connection: what serves it is instrumented twice."""
+    session = current_session()
+    if session is None or session.side is not side or session.peer.host != peer.host:
+        return False
+    # Of a listener that was made inside a session the connections inherit that one: they have another port.
+    return session.peer.port == peer.port or None in (session.peer.port, peer.port)
 
 
 def is_ignored(client: Address) -> bool:

@@ -12,12 +12,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from sessionspan import levels
 from sessionspan.activities import ALL, parse_mask
+from sessionspan.addresses import parse_ip
 from sessionspan.devices import netconan, user_rules
 from sessionspan.devices.user_rules import OwnRules, Unusable
+from sessionspan.observers import OBSERVERS
 
 _log = logging.getLogger("sessionspan")
 
@@ -113,6 +115,65 @@ def networks(text: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
+class Partly(ValueError):
+    """A text that could be read in part: ``value`` is what is in force, ``problems`` are what was left out."""
+
+    def __init__(self, value: Any, problems: list[str]) -> None:
+        super().__init__(*problems)
+        self.value = value
+        self.problems = problems
+
+
+class ListedPort(NamedTuple):
+    """A port that ``SESSIONSPAN_PORTS`` names: at any local address when *address* is None."""
+
+    address: str | None
+    port: int
+    protocol: str  # in capitals
+
+    def __str__(self) -> str:
+        where = "" if self.address is None else f"[{self.address}]:" if ":" in self.address else f"{self.address}:"
+        return f"{where}{self.port}:{self.protocol.lower()}"
+
+
+_LISTED: Final = re.compile(r"(?:(\[[^][]*\]|[^][:]*):)?([^][:]*):([^][:]*)")
+
+
+def ports(text: str) -> tuple[ListedPort, ...]:
+    """Parse a comma list of ``PORT:PROTOCOL`` and ``ADDRESS:PORT:PROTOCOL`` (an IPv6 address in brackets)."""
+    found: dict[tuple[str | None, int], ListedPort] = {}
+    problems = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        try:
+            listed = _listed_port(part)
+            if found.setdefault(listed[:2], listed) is not listed:
+                raise ValueError(f"{part.rpartition(':')[0]} is there already")
+        except ValueError as error:
+            problems.append(f"{part!r} is left out: {error}")
+    listing = tuple(found.values())
+    if problems:
+        in_force = ",".join(map(str, listing)) or "no port"
+        raise Partly(listing, [f"{problem}; in force: {in_force}." for problem in problems])
+    return listing
+
+
+def _listed_port(text: str) -> ListedPort:
+    match = _LISTED.fullmatch(text)
+    if match is None:
+        raise ValueError("it must be PORT:PROTOCOL or ADDRESS:PORT:PROTOCOL")
+    host, port, protocol = (group.strip() if group is not None else None for group in match.groups())
+    address = parse_ip(host.strip("[]")) if host else None
+    if host is not None and address is None:
+        raise ValueError(f"{host or 'nothing'} is no IP address")
+    if not port or not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
+        raise ValueError(f"{port or 'nothing'} is no port (1 to 65535)")
+    if not protocol or protocol.upper() not in OBSERVERS:
+        known = ", ".join(sorted(OBSERVERS)).lower()
+        raise ValueError(f"{protocol or 'nothing'} is none of the protocols {known}")
+    anywhere = address is None or address.is_unspecified
+    return ListedPort(None if anywhere else str(address), int(port), protocol.upper())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The settings in force; one instance per process, see `settings`."""
@@ -147,6 +208,14 @@ class Settings:
         "",
         "networks, comma separated",
         "Clients whose connections are no sessions: the health checks of a load balancer.",
+    )
+    ports: tuple[ListedPort, ...] = setting(
+        "SESSIONSPAN_PORTS",
+        ports,
+        "",
+        "`[ADDRESS:]PORT:PROTOCOL`, comma separated",
+        "Servers of your own on asyncio or socketserver, by port, and what they speak: with `1143:imap,1110:pop3` "
+        "each connection to these two ports is a session, without a line of code.",
     )
     identity: str = setting(
         "SESSIONSPAN_IDENTITY",
@@ -262,6 +331,9 @@ def load(environ: Mapping[str, str]) -> tuple[Settings, list[str]]:
             continue
         try:
             values[field.name] = field.metadata["parse"](environ[variable])
+        except Partly as partly:
+            values[field.name] = partly.value
+            problems += [f"{variable}: {problem}" for problem in partly.problems]
         except ValueError as error:
             shown = variable if field.metadata["secret"] else f"{variable}={environ[variable]!r}"
             default = field.metadata["default"] or "empty"

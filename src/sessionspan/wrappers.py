@@ -92,6 +92,37 @@ def after_raising(look: Callable[..., None]) -> Wrapper:
     return wrap
 
 
+def giving(name: str, position: int, look: Callable[..., Any]) -> Wrapper:
+    """Call (or await) with what *look* makes of the argument *name*; with the argument itself when it makes None.
+
+    *position* is that of the argument when it is given without its name.
+    """
+    look_safely = guard(look)
+
+    def wrap(original: Function) -> Function:
+        def given(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+            made = look_safely(*args, **kwargs)
+            if made is None:
+                return args, kwargs
+            if name in kwargs:
+                return args, kwargs | {name: made}
+            return (*args[:position], made, *args[position + 1 :]), kwargs
+
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = given(args, kwargs)
+            return original(*args, **kwargs)
+
+        @functools.wraps(original)
+        async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+            args, kwargs = given(args, kwargs)
+            return await original(*args, **kwargs)
+
+        return async_wrapper if inspect.iscoroutinefunction(original) else wrapper
+
+    return wrap
+
+
 def in_session(look: Callable[..., Session | None]) -> Wrapper:
     """Call inside the session that *look* returns, so that what the library starts there inherits it."""
     look_safely = guard(look)

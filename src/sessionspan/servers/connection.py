@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from sessionspan.observers import maker_of
 from sessionspan.opening import open_session
 from sessionspan.protocols import Observer
 from sessionspan.scope import Scope
-from sessionspan.session import Session, current_session, type_name
+from sessionspan.session import Session, type_name
 from sessionspan.taps import Wire
 from sessionspan.tls import handshake_of
 
@@ -45,10 +45,12 @@ class Service:
         self.scope = scope
         self._protocol_at = protocol_at
 
+    def is_anothers(self, served: Any) -> bool:
+        """Whether *served*, a callback, a protocol or a handler, has its sessions from somebody else."""
+        return False  # people who name the protocol in their code mean this one
+
     def open(self, peer: Address, local: Address) -> tuple[Session, Observer] | None:
         """The session of a connection between these ends, not started yet, with its observer; or None."""
-        if current_session() is not None:
-            return None  # the library under it has made one
         protocol = self._protocol_at(local)
         if protocol is None:
             return None
@@ -66,11 +68,12 @@ def speaking(protocol: str) -> Service:
 class Connection(Wire):
     """The wire of a connection that a server of one's own has taken; it sees why the session ends."""
 
-    __slots__ = ("_error", "_timed_out", "_tls_mode")
+    __slots__ = ("_error", "_shaking_hands", "_timed_out", "_tls_mode")
 
     def __init__(self, session: Session, observer: Observer) -> None:
         super().__init__(session, observer)
         self._tls_mode = "implicit"  # what a handshake that is seen now would be
+        self._shaking_hands = False
         self._error: BaseException | None = None
         self._timed_out = False  # the last read did
 
@@ -97,13 +100,13 @@ class Connection(Wire):
         """What encrypts the connection, if anything does."""
         raise NotImplementedError
 
+    def goes_on_over(self, carrier: Any) -> None:
+        """Another transport or socket has taken the place of the first."""
+        raise NotImplementedError
+
     def is_gone(self) -> bool:
         """Whether the connection is lost or closed."""
         return False
-
-    def ends_when_closed(self) -> None:
-        """The session ends when the connection is closed."""
-        raise NotImplementedError
 
     # What is heard.
 
@@ -128,14 +131,32 @@ class Connection(Wire):
     @guard
     def broke(self, error: BaseException) -> None:
         """A read or a write raised *error*."""
-        if isinstance(error, (asyncio.CancelledError, TimeoutError)):
-            self._timed_out = True  # `wait_for` cancels the read; unless the handler itself was cancelled
+        if isinstance(error, TimeoutError):
+            self._timed_out = True
             return
         for kind, reason in _LOSSES:
             if isinstance(error, kind):
                 self._error = error
                 self._session.cause(reason)
                 return
+
+    @guard
+    def handshake_begins(self) -> None:
+        """The server begins to encrypt the connection."""
+        self._shaking_hands = True
+
+    @guard
+    def handshake_done(self) -> None:
+        """It is encrypted; unless the first read shakes hands only."""
+        self._tell_tls()
+
+    @guard
+    def handshake_failed(self, error: BaseException | None) -> None:
+        """It cannot be encrypted, because of *error* if that is known."""
+        self._shaking_hands = False
+        self._error = error
+        error_type = "_OTHER" if error is None else type_name(error)
+        self._session.record(TLSFailure(mode=self._tls_mode, error_type=error_type))
 
     def _tell_tls(self) -> None:
         if self._session.tls_mode == "none":
@@ -144,6 +165,7 @@ class Connection(Wire):
             if isinstance(found, _ENCRYPTED) and found.version() is not None:
                 handshake = handshake_of(SimpleNamespace(get_extra_info={"ssl_object": found}.get), self._tls_mode)
                 if handshake is not None:
+                    self._shaking_hands = False
                     self._session.record(handshake)
 
     # The server's code, inside the session.
@@ -159,20 +181,6 @@ class Connection(Wire):
         finally:
             detach(token)
 
-    async def await_in_session(self, called: Coroutine[Any, Any, Any]) -> Any:
-        """Await *called*, which serves the connection; then the session ends."""
-        token = attach(self._session.context)
-        raised: BaseException | None = None
-        try:
-            return await called
-        except BaseException as error:
-            raised = error
-            raise
-        finally:
-            self.ends(raised)
-            detach(token)
-            del raised  # or the traceback and this frame would hold each other
-
     def ends(self, raised: BaseException | None) -> None:
         """The connection was served to its end, or the server's code *raised*."""
         self._look_at_the_end(raised)
@@ -183,20 +191,20 @@ class Connection(Wire):
     def _look_at_the_end(self, raised: BaseException | None) -> None:
         self.leave()
         self._tell_tls()
-        session = self._session
-        if raised is None:
-            if self._timed_out:
-                session.cause("timeout")
-        elif not isinstance(raised, Exception):
-            session.cause("shutdown")  # cancelled, or the process ends
-        elif self._timed_out and isinstance(raised, (OSError, asyncio.TimeoutError)):
-            session.cause("timeout")
-        elif raised is self._error:
-            pass  # the connection's own, of which `broke` has said what it is
-        elif isinstance(raised, ConnectionError) and self.is_gone():
-            session.cause("peer_reset")
-        elif isinstance(raised, ssl.SSLError) and session.tls_mode == "none":
-            session.record(TLSFailure(mode=self._tls_mode, error_type=type_name(raised)))
+        if raised is not None and not isinstance(raised, Exception):
+            self._session.cause("shutdown")  # cancelled, or the process ends
+        elif self._session.tls_mode == "none" and (self._shaking_hands or isinstance(raised, ssl.SSLError)):
+            self.handshake_failed(raised if isinstance(raised, ssl.SSLError) else None)
+        elif self._timed_out and (raised is None or isinstance(raised, (OSError, asyncio.TimeoutError))):
+            self._session.cause("timeout")
+        elif raised is not None:
+            self._look_at(raised)
+
+    def _look_at(self, raised: Exception) -> None:
+        if raised is self._error:
+            return  # the connection's own, of which `broke` has said what it is
+        if isinstance(raised, ConnectionError) and self.is_gone():
+            self._session.cause("peer_reset")
         else:
-            session.failed(raised)
-            session.cause("handler_error")
+            self._session.failed(raised)
+            self._session.cause("handler_error")

@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from sessionspan import forks
 from sessionspan.addresses import UNKNOWN, address_of
 from sessionspan.guard import guard
 from sessionspan.protocols import Observer
@@ -26,31 +27,35 @@ def handler_session(protocol: str) -> Callable[[Handler], Handler]:
     service = speaking(protocol)
 
     def decorate(handler: Handler) -> Handler:
-        original = handler.__init__  # type: ignore[misc]  # socketserver serves in there
-
-        @functools.wraps(original)
-        def serves(self: Any, *args: Any, **kwargs: Any) -> None:
-            connection = _take_request(service, self, *args, **kwargs)
-            if connection is None:
-                original(self, *args, **kwargs)
-            else:
-                connection.call_in_session(original, self, *args, **kwargs)
-                connection.ends(None)
-
-        handler.__init__ = serves  # type: ignore[misc]
+        sockets.hear_wrapped_sockets()
+        handler.__init__ = in_sessions(service, handler.__init__)  # type: ignore[misc]
         return handler
 
     return decorate
 
 
+def in_sessions(service: Service, serves: Callable[..., None]) -> Callable[..., None]:
+    """*serves*, the ``__init__`` of a request handler, which serves its connection: in a session of *service*."""
+
+    @functools.wraps(serves)
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        connection = _take_request(service, self, *args, **kwargs)
+        if connection is None:
+            serves(self, *args, **kwargs)
+        else:
+            connection.call_in_session(serves, self, *args, **kwargs)
+            connection.ends(None)
+
+    return init
+
+
 class _Request(Connection):
     """A connection of socketserver. Its socket gets a class of ours while it is served, which listens."""
 
-    __slots__ = ("_handler", "_socket")
+    __slots__ = ("_socket",)
 
-    def __init__(self, session: Session, observer: Observer, handler: Any, request: Any) -> None:
+    def __init__(self, session: Session, observer: Observer, request: Any) -> None:
         super().__init__(session, observer)
-        self._handler = handler
         self._socket = request
 
     def listen(self) -> None:
@@ -60,8 +65,14 @@ class _Request(Connection):
         sockets.leave(self._socket)
 
     def tls(self) -> Any:
-        # A handler that does STARTTLS puts the new socket here.
-        return getattr(self._handler, "request", self._socket)
+        return self._socket
+
+    @guard
+    def goes_on_over(self, carrier: Any) -> None:
+        """The handler has wrapped its socket in TLS: *carrier* is the socket now."""
+        self.leave()
+        self._socket = carrier
+        self.listen()
 
 
 @guard
@@ -70,14 +81,16 @@ def _take_request(
 ) -> Connection | None:
     if not isinstance(request, socket.socket):  # a datagram
         return None
-    if any(kind.__name__ == "ForkingMixIn" for kind in type(server).__mro__):
-        return None  # the child would have to export, but ends by `os._exit`, without a last chance to do so
+    if service.is_anothers(handler):
+        return None
     local = UNKNOWN
     with contextlib.suppress(OSError):
         local = address_of(request.getsockname())
+    if any(kind.__name__ == "ForkingMixIn" for kind in type(server).__mro__):
+        forks.serves_one_connection(service.scope())
     opened = service.open(address_of(client_address), local)
     if opened is None:
         return None
-    connection = _Request(*opened, handler, request)
+    connection = _Request(*opened, request)
     connection.begins()
     return connection

@@ -119,6 +119,39 @@ def hear(heard: Any, connection: Connection) -> None:
         _heard_by[heard] = connection
 
 
+def hear_wrapped_sockets() -> None:
+    """Go on hearing a socket that is wrapped in TLS, also where no instrumentation patches that."""
+    global _wraps
+    if not _wraps:
+        _wraps = True
+        context: Any = ssl.SSLContext
+        context.wrap_socket = during_handshake(context.wrap_socket)
+
+
+_wraps = False
+
+
+def during_handshake(wrap_socket: Callable[..., Any]) -> Callable[..., Any]:
+    """``SSLContext.wrap_socket``: a socket that was heard is closed by it, and another one takes its place."""
+
+    @functools.wraps(wrap_socket)
+    def wrapper(self: ssl.SSLContext, sock: Any, *args: Any, **kwargs: Any) -> Any:
+        connection = _heard_by.get(sock) if isinstance(sock, _Heard) else None
+        if connection is None:
+            return wrap_socket(self, sock, *args, **kwargs)
+        connection.handshake_begins()
+        try:
+            encrypted = wrap_socket(self, sock, *args, **kwargs)
+        except Exception as error:
+            connection.handshake_failed(error)
+            raise
+        connection.goes_on_over(encrypted)
+        connection.handshake_done()
+        return encrypted
+
+    return wrapper
+
+
 def leave(heard: Any) -> None:
     """Stop listening to *heard*."""
     if _heard_by.pop(heard, None) is not None:
