@@ -149,6 +149,11 @@ class Receiver:
         """The events called *name* (without ``sessionspan.``)."""
         return [log for log in self.events if log.event == f"sessionspan.{name}"]
 
+    def events_of(self, session: Span) -> list[Log]:
+        """The events of *session*, in the order of their times."""
+        wanted = session.attributes["sessionspan.session.id"]
+        return [log for log in self.events if log.attributes["sessionspan.session.id"] == wanted]
+
     # What the two servers tell.
 
     def take(self, signal: str, request: Any) -> None:
@@ -198,6 +203,7 @@ _RESPONSES: dict[str, Any] = {
 class _HTTPServer(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128  # many processes may leave at once
     receiver: Receiver
 
     def handle_error(self, request: Any, client_address: Any) -> None:
