@@ -462,6 +462,7 @@ SYMPTOMS = [
         "in a package",
     ),
     Symptom("privacy.activities", "ok", "", with_environment(SESSIONSPAN_LOG_ACTIVITY="email.mime.text:f")),
+    Symptom("settings.problem", "warning", "settings.md", with_environment(SESSIONSPAN_PORTS="x:imap"), "ports"),
     Symptom("settings.raise", "warning", "unset", with_environment(SESSIONSPAN_RAISE="on")),
     Symptom("settings.sigterm", "ok", "", with_environment(SESSIONSPAN_SIGTERM="off")),
     Symptom("privacy.hash_key", "warning", "=hash", with_environment(SESSIONSPAN_HASH_KEY="0123456789abcdef")),
@@ -527,7 +528,15 @@ def test_every_finding_is_explained_in_the_page():
 
 
 def test_every_finding_that_is_no_praise_has_a_symptom_here():
-    praise = {"interpreter", "distro", "configurator", "library", "library.absent", "export.accepted"}
+    praise = {
+        "interpreter",
+        "distro",
+        "configurator",
+        "library",
+        "library.absent",
+        "library.unlisted",
+        "export.accepted",
+    }
     praise |= {"export.elsewhere", "export.off", "canary.clean", "canary.leak"}
     praise |= {id for id in _ids() if id.startswith("privacy.")}
     assert sorted(_ids() - praise - ELSEWHERE - {symptom.id for symptom in SYMPTOMS}) == []
@@ -539,6 +548,18 @@ def test_what_troubleshooting_names_is_what_the_doctor_says():
     assert {
         name for name in named if name.partition(".")[0] in {id.partition(".")[0] for id in _ids()}
     } - events <= _ids()
+
+
+# Servers of one's own.
+
+
+def test_the_patches_for_listed_ports_are_looked_at(server_py):
+    told = doctor("--", "python", server_py, environ={"SESSIONSPAN_PORTS": "1110:pop3"})
+    lines = [finding["what"] for finding in told.of("library")]
+    assert [line.partition(" ")[0] for line in lines].count("asyncio") == 1
+    (line,) = [line for line in lines if line.startswith("socketserver")]
+    assert "all 2 patches are in place" in line
+    assert "library.unlisted" not in told.ids("ok")
 
 
 # Forked workers.

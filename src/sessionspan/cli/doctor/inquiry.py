@@ -13,6 +13,7 @@ import importlib
 import json
 import logging
 import os
+import platform
 import re
 import select
 import signal
@@ -165,14 +166,19 @@ def _ours() -> Iterator[Any]:
 
 def _instrumentation(point: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"name": point.name, "requires": "", "library": "", "version": None, "patches": []}
-    found |= {"fits": False, "instrumented": False, "broken": ""}
+    found |= {"fits": False, "wanted": True, "instrumented": False, "broken": ""}
     try:
         instrumentor = point.load()()
-        required = next(iter(instrumentor.instrumentation_dependencies()))
-        found["requires"] = required
-        found["library"] = re.split(r"[^\w.-]", required)[0]
-        found["version"] = _version(found["library"])
-        found["fits"] = found["version"] is not None and _fits(required, found["version"])
+        required = next(iter(instrumentor.instrumentation_dependencies()), "")
+        if required:
+            found["requires"] = required
+            found["library"] = re.split(r"[^\w.-]", required)[0]
+            found["version"] = _version(found["library"])
+            found["fits"] = found["version"] is not None and _fits(required, found["version"])
+        else:  # of the standard library
+            found["library"] = instrumentor.patches[0].module.partition(".")[0]
+            found["version"] = platform.python_version()
+            found |= {"fits": True, "wanted": instrumentor.wanted()}
         found["instrumented"] = bool(instrumentor.is_instrumented_by_opentelemetry)
         if found["version"] is not None:
             found["patches"] = [_patch(instrumentor, patch) for patch in getattr(instrumentor, "patches", ())]
@@ -192,6 +198,9 @@ def _patch(instrumentor: Any, patch: Any) -> dict[str, str]:
     told = {"module": patch.module, "function": patch.function}
     try:
         owner: Any = importlib.import_module(patch.module)
+    except ModuleNotFoundError as error:
+        whole = error.name == patch.module.partition(".")[0]  # and not a part of one that is there
+        return told | {"state": "not installed" if whole else f"cannot be imported: {error}"}
     except Exception as error:  # noqa: BLE001 - the library's own
         return told | {"state": f"cannot be imported: {type(error).__name__}: {error}"}
     *classes, name = patch.function.split(".")

@@ -17,12 +17,12 @@ def libraries(subject: Subject) -> Iterator[Finding]:
     if not subject.answer:
         return
     every = subject.answer["instrumentations"]
-    if not any(each["version"] or each["broken"] for each in every):
-        names = ", ".join(each["library"] for each in every) or "none"
+    if not any(_is_there(each) or each["broken"] for each in every):
+        names = ", ".join(each["library"] for each in every if each["requires"]) or "none"
         yield error(
             "library.none",
             f"No library is installed that sessionspan knows ({names}), so only sessions of your own code "
-            "(sessionspan.session) are recorded.",
+            "(sessionspan.session, SESSIONSPAN_PORTS) are recorded.",
             f"{subject.interpreter} -m pip install 'sessionspan[aiosmtpd]'",
         )
         return
@@ -30,11 +30,22 @@ def libraries(subject: Subject) -> Iterator[Finding]:
         yield _one(subject, each)
 
 
+def _is_there(each: Mapping[str, Any]) -> bool:
+    """Whether something can be recorded: of the standard library only what is wanted can."""
+    return bool(each["version"] if each["requires"] else each["wanted"])
+
+
 def _one(subject: Subject, each: Mapping[str, Any]) -> Finding:
     label = f"{each['library']} {each['version']}"
     if each["broken"]:
         return error(
             "library.broken", f"{each['name']} cannot be loaded: {each['broken']}.", "Please report this line."
+        )
+    if not each["wanted"]:
+        return ok(
+            "library.unlisted",
+            f"Servers of your own on {each['library']} are recorded where their code says so: SESSIONSPAN_PORTS "
+            "lists no port.",
         )
     if each["version"] is None:
         return ok("library.absent", f"{each['library']} is not installed.")
@@ -65,10 +76,11 @@ def _patches(each: Mapping[str, Any], label: str) -> Finding:
             f"{label}: the launcher did not come to {each['name']}.",
             "The launcher's own finding above says why.",
         )
-    missed = [patch for patch in each["patches"] if patch["state"] != "in place"]
-    total = len(each["patches"])
+    patches = [patch for patch in each["patches"] if patch["state"] != "not installed"]
+    missed = [patch for patch in patches if patch["state"] != "in place"]
+    total = len(patches)
     if not missed:
-        modules = ", ".join(f"{name} {count}" for name, count in Counter(_modules(each)).items())
+        modules = ", ".join(f"{name} {count}" for name, count in Counter(map(_module, patches)).items())
         return ok("library", f"{label}: all {total} patches are in place ({modules}).")
     reasons = "; ".join(f"{patch['module']}.{patch['function']}: {patch['state']}" for patch in missed)
     whole = any(patch["module"] == each["patches"][0]["module"] for patch in missed)
@@ -77,13 +89,17 @@ def _patches(each: Mapping[str, Any], label: str) -> Finding:
         "library.patches",
         f"{label}: {len(missed)} of {total} patches are not in place ({reasons}). "
         + ("Its sessions are not recorded." if whole else "Sessions are recorded without these."),
-        f"The library has changed, or something else has changed it. Please report it; until then: pip install "
-        f"'{each['requires'].replace(' ', '')}' in another version.",
+        f"The library has changed, or something else has changed it. Please report it{_until_then(each)}.",
     )
 
 
-def _modules(each: Mapping[str, Any]) -> list[str]:
-    return [patch["module"] for patch in each["patches"]]
+def _until_then(each: Mapping[str, Any]) -> str:
+    required = each["requires"].replace(" ", "")
+    return f"; until then: pip install '{required}' in another version" if required else ""
+
+
+def _module(patch: Mapping[str, str]) -> str:
+    return patch["module"]
 
 
 def failures(subject: Subject) -> Iterator[Finding]:
