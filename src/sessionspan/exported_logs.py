@@ -19,7 +19,7 @@ from sessionspan.stamping import with_dotted_names
 
 
 class LogFilter(NamedTuple):
-    """Which records of one logger, and of those below it, may be exported."""
+    """Which records of one logger, and of those below it, may be exported; the root logger's name is empty."""
 
     logger: str
     admits: Callable[[logging.LogRecord], bool]
@@ -57,7 +57,7 @@ def _admits(record: logging.LogRecord) -> bool:
 
 
 def _is_below(name: str, logger: str) -> bool:
-    return name == logger or name.startswith(f"{logger}.")
+    return not logger or name == logger or name.startswith(f"{logger}.")
 
 
 @guard

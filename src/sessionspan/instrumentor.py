@@ -6,8 +6,11 @@ library costs time that the program may not want to spend. The patches wait for 
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import platform
+from collections import Counter
 from collections.abc import Collection
 from importlib import metadata
 from types import ModuleType
@@ -36,6 +39,9 @@ class Patch(NamedTuple):
     function: str  # `name`, or `Class.name`
     wrapper: Wrapper
     overrides: bool = False  # also where a subclass overrides it, without `super()` maybe
+    # Whether other instrumentations of the library have this very patch, too: then it is in place once, from the
+    # first that wants it to the last.
+    shared: bool = False
 
 
 class _Applied(NamedTuple):
@@ -46,6 +52,10 @@ class _Applied(NamedTuple):
     name: str
     wrapped: Function
     own: Any
+
+
+_shared: dict[Patch, _Applied] = {}
+_sharing: Counter[Patch] = Counter()
 
 
 class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped upstream
@@ -71,6 +81,11 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
     def wanted(self) -> bool:
         """Whether the settings ask for this instrumentation; when not, nothing is patched."""
         return True
+
+    @property
+    def wanted_patches(self) -> tuple[Patch, ...]:
+        """The patches to apply now; settings may ask for more than `patches`."""
+        return self.patches
 
     @property
     def patched(self) -> list[Patch]:
@@ -110,7 +125,7 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
         for log_filter in self._log_filters():
             exported_logs.add(log_filter)
         generation = self._generation
-        for module in dict.fromkeys(patch.module for patch in self.patches):
+        for module in dict.fromkeys(patch.module for patch in self.wanted_patches):
             wrapt.register_post_import_hook(lambda found: self._imported(found, generation), module)
 
     def _uninstrument(self, **kwargs: Any) -> None:
@@ -130,20 +145,20 @@ class SessionInstrumentor(BaseInstrumentor):  # type: ignore[misc] # untyped ups
             self._overrides.pop().restore()
         while self._applied:
             applied = self._applied.pop()
-            _restore(applied)
+            _release(applied)
             owners.remove(applied.owner, self.scope.name)
 
     @guard  # the hook runs inside the application's import statement
     def _imported(self, module: ModuleType, generation: int) -> None:
         if generation != self._generation:
             return
-        patches = [patch for patch in self.patches if patch.module == module.__name__]
+        patches = [patch for patch in self.wanted_patches if patch.module == module.__name__]
         missing = [patch.function for patch in patches if _find(module, patch.function) is None]
         if missing:
             self._skip(module.__name__, missing)
             return
         for patch in patches:
-            applied = _apply(module, patch)
+            applied = _share(module, patch) if patch.shared else _apply(module, patch)
             self._applied.append(applied)
             owners.add(applied.owner, self.scope.name)
         self._overrides += _overrides(module, patches)
@@ -178,9 +193,41 @@ def _apply(module: ModuleType, patch: Patch) -> _Applied:
     assert found is not None
     owner, name = found
     own = vars(owner).get(name, _ABSENT)
-    wrapped = patch.wrapper(getattr(owner, name))
+    wrapped = patch.wrapper(getattr(owner, name) if own is not _ABSENT else _inherited(owner, name))
     setattr(owner, name, wrapped)
     return _Applied(patch, owner, name, wrapped, own)
+
+
+def _inherited(owner: Any, name: str) -> Function:
+    """What *owner* inherits as *name*, looked up for each call: a subclass may put another class in between."""
+    found = getattr(owner, name)
+
+    @functools.wraps(found)
+    def inherited(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return getattr(super(owner, self), name)(*args, **kwargs)
+
+    @functools.wraps(found)
+    async def async_inherited(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return await getattr(super(owner, self), name)(*args, **kwargs)
+
+    return async_inherited if inspect.iscoroutinefunction(found) else inherited
+
+
+def _share(module: ModuleType, patch: Patch) -> _Applied:
+    if not _sharing[patch]:
+        _shared[patch] = _apply(module, patch)
+    _sharing[patch] += 1
+    return _shared[patch]
+
+
+def _release(applied: _Applied) -> None:
+    patch = applied.patch
+    if patch.shared:
+        _sharing[patch] -= 1
+        if _sharing[patch]:
+            return
+        del _shared[patch]
+    _restore(applied)
 
 
 def _overrides(module: ModuleType, patches: list[Patch]) -> list[Overrides]:
