@@ -6,10 +6,16 @@ complete, ``finish()`` for what the end of the connection leaves open, ``unfinis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 from sessionspan.events import Event
+
+# Asked with the commands that have no reply yet, each with a ``sequence``: the index of the one that the server
+# is answering now, -1 for none. An instrumentation gives it to an observer when it hears each line as the server
+# takes it, and the server goes on without having answered: replies may then come in any order, and a line that is
+# taken while a reply is awaited is a command.
+Which: TypeAlias = Callable[[Sequence[Any]], int]
 
 
 class Observer(Protocol):

@@ -6,6 +6,7 @@ each mode (``_readers``). How replies are read, and which command they answer, i
 
 A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
 answered the one before: bytes that are taken while a command is unanswered mean that it will not be answered.
+An observer that is told *which* command is answered hears lines in the same way, but they may be answered later.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from enum import IntEnum, auto
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from sessionspan.events import Event
+from sessionspan.protocols import Which
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.sasl import Exchange
 
@@ -58,13 +60,31 @@ class Dialogue(Generic[P]):
     """Watches one connection: bytes of both sides in, events out."""
 
     # Slots, and small lists for queues: a server keeps one of these for each idle connection.
-    __slots__ = ("_clock", "_commands", "_events", "_inbox", "_lockstep", "_mode", "_pending", "end_reason")
+    __slots__ = (
+        "_clock",
+        "_commands",
+        "_events",
+        "_inbox",
+        "_lockstep",
+        "_mode",
+        "_pending",
+        "_which",
+        "end_reason",
+    )
 
-    def __init__(self, clock: Callable[[], float], *, lockstep: bool = False, inbox: Lines | None = None) -> None:
-        """*clock* counts seconds."""
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        lockstep: bool = False,
+        which: Which | None = None,
+        inbox: Lines | None = None,
+    ) -> None:
+        """*clock* counts seconds; *which* says which command the server answers, else it is the first."""
         self.end_reason: str | None = None
         self._clock = clock
         self._lockstep = lockstep
+        self._which = which
         self._mode = Mode.GREETING
         self._inbox = inbox if inbox is not None else Lines()
         self._pending: list[P] = []
@@ -107,6 +127,11 @@ class Dialogue(Generic[P]):
         self._inbox.clear()
         return self._said()
 
+    @property
+    def taken(self) -> int:
+        """How many commands were read: the sequence number of the last one."""
+        return self._commands
+
     def _said(self) -> Sequence[Event]:
         if not self._events:
             return _NOTHING
@@ -124,12 +149,12 @@ class Dialogue(Generic[P]):
     def _read_greeting(self) -> bool:
         if self._lockstep:
             self._inbox.clear()
-        return False
+        return self._read_held() if self._which is not None else False  # a server that does not greet
 
     def _read_held(self) -> bool:
-        if not self._lockstep:
+        if not self._lockstep and self._which is None:
             return False
-        self._mode = Mode.LINES  # taken before a reply, so there will be none
+        self._mode = Mode.LINES  # what is taken before a reply is a command; in lock-step there will be no reply
         return True
 
     def _read_lost(self) -> bool:
@@ -157,8 +182,12 @@ class Dialogue(Generic[P]):
         line = self._inbox.next_line()
         if line is None:
             return False
-        self._take_response(self._pending[0], line)
+        self._take_response(self._logging_in(), line)
         return True
+
+    def _logging_in(self) -> P:
+        """The command whose exchange is under way: the last one that has any."""
+        return next(command for command in reversed(self._pending) if command.exchange is not None)
 
     def _take_response(self, command: P, response: bytes) -> None:
         command.since = self._clock()
@@ -169,6 +198,11 @@ class Dialogue(Generic[P]):
         self._mode = Mode.HELD
 
     # What the server answers.
+
+    def _being_answered(self) -> P | None:
+        """The command that the server answers now; None when it is none of those that wait."""
+        index = self._which(self._pending) if self._which is not None else 0
+        return self._pending[index] if 0 <= index < len(self._pending) else None
 
     def _asks(self, command: P, challenge: bytes) -> None:
         """The server asks the client for the next response of the exchange."""

@@ -8,6 +8,7 @@ it answers, with one function each in `_ANSWERED`::
 
 A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
 answered the one before: bytes that are taken while a command is unanswered mean that it will not be answered.
+An observer that is told *which* command is answered hears lines in the same way, but they may be answered later.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
-from sessionspan.protocols import dialogue
+from sessionspan.protocols import Which, dialogue
 from sessionspan.protocols.dialogue import OTHER, Dialogue, Mode, known
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.maildrop import ListingReader, Maildrop
@@ -142,7 +143,7 @@ def parse(line: bytes) -> tuple[str, bytes]:
 class POP3Observer(Dialogue[_Pending]):
     """Watches one POP3 connection."""
 
-    __slots__ = ("_content", "_drop", "_outbox", "_refused", "_user", "_who")
+    __slots__ = ("_content", "_drop", "_long", "_outbox", "_quotes_errors", "_refused", "_user", "_who")
     _parse = staticmethod(parse)
 
     def __init__(
@@ -150,13 +151,21 @@ class POP3Observer(Dialogue[_Pending]):
         *,
         lockstep: bool = False,
         who: Callable[[], str | None] | None = None,
+        which: Which | None = None,
+        quotes_errors: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*who* is asked whom the server has accepted by AUTH or APOP; *clock* counts seconds."""
-        super().__init__(clock, lockstep=lockstep)
+        """*who* says whom the server has accepted, where it tells that; *which* command it answers.
+
+        Without *quotes_errors* the text of ``-ERR`` is never shown, which may be that of an exception; *clock*
+        counts seconds.
+        """
+        super().__init__(clock, lockstep=lockstep, which=which)
         self._who = who
+        self._quotes_errors = quotes_errors
         self._outbox = Lines()
         self._content: Content | None = None  # of a reply of many lines, until it ends
+        self._long: _Pending | None = None  # whose reply that is
         self._user: str | None = None  # whom USER has named, until PASS
         self._refused = False  # that USER was refused, and told as a login that failed
         self._drop: Maildrop | None = None  # what was shown of it
@@ -201,6 +210,10 @@ class POP3Observer(Dialogue[_Pending]):
     def _begin_user(self, command: _Pending, argument: bytes) -> None:
         command.names = _named(argument)
 
+    def _begin_pass(self, command: _Pending, argument: bytes) -> None:
+        if self._which is not None:  # USER has been answered by now, and the next one may be before this is
+            command.names, self._user = Names(self._user, self._user), None
+
     def _begin_apop(self, command: _Pending, argument: bytes) -> None:
         command.names = _named(argument.rpartition(b" ")[0])  # what follows is the digest
         command.mechanism = "APOP"
@@ -224,20 +237,23 @@ class POP3Observer(Dialogue[_Pending]):
             return False
         if self._mode is Mode.GREETING:
             self._mode = Mode.LINES
-        elif self._pending:
-            self._replied(self._pending[0], reply(line))
+        else:
+            command = self._being_answered()
+            if command is not None:
+                self._replied(command, reply(line))
         return True
 
     def _take_content(self, data: bytes) -> bytes:
         """Take the further lines of a reply from *data*; return what follows the final dot."""
-        assert self._content is not None
-        command = self._pending[0]
-        taken = self._content.feed(data)
+        content, command = self._content, self._long
+        assert content is not None
+        assert command is not None
+        taken = content.feed(data)
         if command.reads is not None:
             command.reads.feed(data[:taken])
         if taken is None:
             return b""
-        content, self._content = self._content, None
+        self._content = self._long = None
         self._opened(command, content.size)
         self._finished(command, command.first)
         return data[taken:]
@@ -247,15 +263,17 @@ class POP3Observer(Dialogue[_Pending]):
             self._asks(command, reply.raw_text)
         elif reply.accepts and (command.verb in _LONG or (command.bare and command.verb in _LONG_WHEN_BARE)):
             command.first = reply
-            self._content = Content()
+            self._content, self._long = Content(), command
             command.reads = self._reader(command)
         else:
             self._finished(command, reply)
 
     def _finished(self, command: _Pending, reply: Reply) -> None:
         """*command* has its whole reply."""
-        self._pending.pop(0)
-        if command.exchange is not None or (self._mode is Mode.HELD and not self._pending):
+        if command.exchange is not None and command is self._logging_in():
+            self._go_on()
+        self._pending.remove(command)
+        if self._mode is Mode.HELD and not self._pending:
             self._mode = Mode.LINES
         answered = _ANSWERED.get(command.verb)
         if answered is not None:
@@ -263,19 +281,20 @@ class POP3Observer(Dialogue[_Pending]):
         self._done(command, reply)
 
     def _gets_no_reply(self, command: _Pending, at_end: bool = False) -> None:
-        if self._content is not None:
-            self._content = None
+        if command is self._long:
+            self._content = self._long = None
             self._opened(command, None)
         if command.verb in _LOGINS:
             self._finished(command, UNANSWERED)
             return
-        self._pending.pop(0)
+        self._pending.remove(command)
         self._go_on()
         self._done(command, command.first)
 
     def _done(self, command: _Pending, reply: Reply) -> None:
         self._pause(command)
         shows = command.verb in _SHOWN and (command.bare or command.number is not None)
+        shows = shows and (self._quotes_errors or reply.accepts)
         text = reply.raw_text.decode("utf-8", "backslashreplace")
         self._events.append(
             Command(
@@ -320,10 +339,14 @@ class POP3Observer(Dialogue[_Pending]):
             self._events.append(_failure(command, command.names, reply))
 
     def _answered_pass(self, command: _Pending, reply: Reply) -> None:
-        user, self._user = self._user, None
+        if self._which is not None:
+            user = command.names.user
+        else:
+            user, self._user = self._user, None
         refused, self._refused = self._refused, False
         if reply.accepts:
-            self._events.append(AuthSuccess(identity=user, user_name=user))
+            identity = (self._who() if self._who is not None else None) or user
+            self._events.append(AuthSuccess(identity=identity, user_name=user))
         elif not refused:  # else USER has told it, and a client that pipelines could not know
             self._events.append(_failure(command, Names(user, user), reply))
 
@@ -388,6 +411,7 @@ def _failure(command: _Pending, names: Names, reply: Reply) -> AuthFailure:
 _BEGINS: Final[dict[str, Callable[[POP3Observer, _Pending, bytes], None]]] = {
     "APOP": POP3Observer._begin_apop,
     "AUTH": POP3Observer._begin_auth,
+    "PASS": POP3Observer._begin_pass,
     "STLS": POP3Observer._begin_stls,
     "USER": POP3Observer._begin_user,
     **dict.fromkeys(_NUMBERS, POP3Observer._begin_numbered),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from sessionspan.events import AuthFailure, AuthSuccess
@@ -29,10 +30,12 @@ _BY_CODE: Final = {
 _BY_STATUS: Final = {"no": "invalid_credentials", "bad": "malformed"}
 
 
-def succeeded(command: Pending) -> AuthSuccess:
-    """The login was accepted."""
+def succeeded(command: Pending, who: Callable[[], str | None] | None) -> AuthSuccess:
+    """The login was accepted, of whom the server or, when it does not say, the exchange says."""
     names = _names(command)
-    return AuthSuccess(identity=names.acts_as, mechanism=command.mechanism, user_name=names.user)
+    # The library first: not every server looks at the authorization identity that a client asks for.
+    identity = (who() if who is not None else None) or names.acts_as
+    return AuthSuccess(identity=identity, mechanism=command.mechanism, user_name=names.user)
 
 
 def failed(command: Pending, reply: Reply) -> AuthFailure:

@@ -20,6 +20,7 @@ from enum import IntEnum, auto
 from typing import Final
 
 from sessionspan.events import AuthEnd, AuthSuccess, Command, Event, IdleEnd, IdleStart
+from sessionspan.protocols import Which
 from sessionspan.protocols.imap import auth, commands
 from sessionspan.protocols.imap.commands import Pending
 from sessionspan.protocols.imap.replies import CONTINUATION, UNANSWERED, UNTAGGED, Replies, Reply
@@ -62,12 +63,27 @@ class IMAPObserver:
         "_pending",
         "_replies",
         "_store",
+        "_which",
+        "_who",
         "end_reason",
     )
 
-    def __init__(self, *, bye: str | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """*bye* is the end reason when the server says BYE: to a client ``peer_close``. *clock* counts seconds."""
+    def __init__(
+        self,
+        *,
+        bye: str | None = None,
+        who: Callable[[], str | None] | None = None,
+        which: Which | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*bye* is the end reason when the server says BYE: to a client ``peer_close``.
+
+        *who* says whom the server has accepted, where it tells that; *which* command it answers without its tag.
+        *clock* counts seconds.
+        """
         self.end_reason: str | None = None
+        self._who = who
+        self._which = which
         self._bye_reason = bye
         self._clock = clock
         self._mode = _Mode.GREETING
@@ -119,6 +135,11 @@ class IMAPObserver:
         """Whether a command is under way, other than waiting for news (IDLE)."""
         return any(command.idle_since is None for command in self._pending)
 
+    @property
+    def taken(self) -> int:
+        """How many commands were read: the sequence number of the last one."""
+        return self._commands
+
     def _said(self) -> Sequence[Event]:
         if not self._events:
             return _NOTHING
@@ -138,8 +159,11 @@ class IMAPObserver:
         if self._inbox.overflowed:
             self._lose_track()
 
-    def _read_nothing(self) -> bool:
-        return False
+    def _read_held(self) -> bool:
+        if self._which is None or not self._inbox.waiting:
+            return False
+        self._mode = _Mode.LINES  # the server has taken a line, and so awaits none of what we did
+        return True
 
     def _read_lost(self) -> bool:
         self._inbox.clear()
@@ -178,7 +202,7 @@ class IMAPObserver:
                 command.reads.begins(literal.size)
             # RFC 7888 4: a command that was refused early goes on, but nobody asks for more of it.
             held = _Mode.LINES if command.answered else _Mode.HELD
-            self._mode = held if literal.waits else _Mode.LITERAL
+            self._mode = held if literal.waits or self._which is not None else _Mode.LITERAL
             return
         command.read = True
         self._mode = _Mode.HELD if command.name in _HOLDS and not command.answered else _Mode.LINES
@@ -268,9 +292,10 @@ class IMAPObserver:
             self.end_reason = "quit" if leaves else self._bye_reason
         elif reply.status == "bad" and self._pending:
             # RFC 9051 7.1.3: an error in a line in which the server found no command, maybe no tag.
-            first = self._pending[0]
-            if first.name == commands.OTHER or not first.read:
-                self._answered(first, reply)
+            index = self._which(self._pending) if self._which is not None else 0
+            meant = self._pending[index]
+            if index >= 0 and (self._which is not None or meant.name == commands.OTHER or not meant.read):
+                self._answered(meant, reply)
 
     def _answered(self, command: Pending, reply: Reply) -> None:
         self._pending.remove(command)
@@ -322,7 +347,7 @@ class IMAPObserver:
     # What a reply means, by command.
 
     def _answered_login(self, command: Pending, reply: Reply) -> None:
-        self._events.append(auth.succeeded(command) if reply.accepts else auth.failed(command, reply))
+        self._events.append(auth.succeeded(command, self._who) if reply.accepts else auth.failed(command, reply))
 
     def _answered_unauthenticate(self, command: Pending, reply: Reply) -> None:
         if reply.accepts:
@@ -342,9 +367,9 @@ class IMAPObserver:
 
 
 _READERS: Final[dict[_Mode, Callable[[IMAPObserver], bool]]] = {
-    _Mode.GREETING: IMAPObserver._read_nothing,
+    _Mode.GREETING: IMAPObserver._read_held,
     _Mode.LINES: IMAPObserver._read_line,
-    _Mode.HELD: IMAPObserver._read_nothing,
+    _Mode.HELD: IMAPObserver._read_held,
     _Mode.LITERAL: IMAPObserver._read_literal,
     _Mode.MORE: IMAPObserver._read_more,
     _Mode.SASL: IMAPObserver._read_sasl,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sessionspan.protocols.sasl import Exchange
 from sessionspan.protocols.smtp.replies import UNANSWERED, Reply
@@ -65,6 +65,7 @@ class Pending:
     cancelled: bool = False  # AUTH: the client sent `*`
     in_content: bool = False  # DATA: got its 354, the next reply is that to the final dot
     size: int = 0  # DATA, BDAT: bytes of message content
+    message: Any = None  # DATA: its transaction, when the next one may begin before this is answered
     answered_for: int = 0  # LMTP: recipients whose reply has come
     last: Reply = UNANSWERED  # LMTP: the reply for the last of them
 

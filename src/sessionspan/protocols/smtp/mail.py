@@ -79,9 +79,13 @@ class Mail:
         self._transaction.size += size
         return self._transaction.size
 
+    def hand_over(self, command: Pending) -> None:
+        """The content of *command* has ended, and the next transaction may begin before that is answered."""
+        command.message, self._transaction = self._transaction, None
+
     def message(self, command: Pending, reply: Reply) -> bool:
         """The whole message was answered; False while LMTP owes replies for more recipients."""
-        transaction = self._transaction
+        transaction: _Transaction | None = command.message or self._transaction
         what = "." if command.verb == "DATA" else command.verb
         if transaction is None:
             if reply.refuses:
@@ -95,8 +99,9 @@ class Mail:
             self._receive(transaction, command, reply, what, transaction.recipients, transaction.recipient_count)
         elif reply.refuses:
             for recipient in transaction.recipients[:SHOWN] or (None,):
-                self.reject(reply, command, what, recipient=recipient)
-        self._transaction = None
+                self.reject(reply, command, what, sender=transaction.sender, recipient=recipient)
+        if command.message is None:
+            self._transaction = None
         return True
 
     def no_more_replies(self, command: Pending) -> None:

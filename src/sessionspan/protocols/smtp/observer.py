@@ -10,7 +10,8 @@ depends on the command that it answers, with one function each in `_ANSWERED`::
 
 A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
 answered the one before. It never has to guess: bytes that are taken while a command is unanswered mean
-that it will not be answered, and the content of a message ends when the server answers it.
+that it will not be answered, and the content of a message ends when the server answers it. An observer that is
+told *which* command is answered hears lines in the same way, but they may be answered later, in any order.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from sessionspan.events import Command, Event
+from sessionspan.protocols import Which
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.sasl import Exchange, mechanism_name
 from sessionspan.protocols.smtp import auth, commands
@@ -60,6 +62,7 @@ class SMTPObserver:
         "_mode",
         "_pending",
         "_replies",
+        "_which",
         "_who",
         "end_reason",
     )
@@ -70,12 +73,17 @@ class SMTPObserver:
         lmtp: bool = False,
         lockstep: bool = False,
         who: Callable[[], str | None] | None = None,
+        which: Which | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """*who* says whom the server has accepted, where it tells that; *clock* counts seconds."""
+        """*who* says whom the server has accepted, where it tells that; *which* command it answers.
+
+        *clock* counts seconds.
+        """
         self.end_reason: str | None = None
         self._lockstep = lockstep
         self._who = who
+        self._which = which
         self._clock = clock
         self._mode = _GREETING
         self._inbox = Lines()
@@ -131,6 +139,11 @@ class SMTPObserver:
             return False  # LMTP: a message that was answered, for the first of its recipients at least
         return bool(self._pending) or self._mail.under_way
 
+    @property
+    def taken(self) -> int:
+        """How many commands were read: the sequence number of the last one."""
+        return self._commands
+
     def _say(self, event: Event) -> None:
         self._events.append(event)
 
@@ -152,12 +165,12 @@ class SMTPObserver:
     def _read_greeting(self) -> bool:
         if self._lockstep:
             self._inbox.clear()
-        return False
+        return self._read_held() if self._which is not None else False  # a server that does not greet
 
     def _read_held(self) -> bool:
-        if not self._lockstep:
+        if not self._lockstep and self._which is None:
             return False
-        self._mode = _LINES  # taken before a reply, so there will be none
+        self._mode = _LINES  # what is taken before a reply is a command; in lock-step there will be no reply
         return True
 
     def _read_lost(self) -> bool:
@@ -190,7 +203,7 @@ class SMTPObserver:
         return line is not None and self._take_response(line)
 
     def _take_response(self, line: bytes) -> bool:
-        command = self._pending[0]
+        command = self._logging_in()
         command.since = self._clock()
         if line.strip() == b"*":  # RFC 4954 4
             command.cancelled = True
@@ -198,6 +211,10 @@ class SMTPObserver:
             command.exchange.response(line)
         self._mode = _HELD
         return True
+
+    def _logging_in(self) -> Pending:
+        """The AUTH whose exchange is under way: the last one."""
+        return next(command for command in reversed(self._pending) if command.verb == "AUTH")
 
     def _read_content(self) -> bool:
         data = self._inbox.take()
@@ -211,8 +228,12 @@ class SMTPObserver:
 
     def _content_ended(self, data: bytes, taken: int) -> bytes:
         """The final dot is in *data*, *taken* bytes of which were content; return the rest."""
-        if self._pending:
-            self._pending[0].since = self._clock()
+        for command in self._pending:
+            if command.in_content:
+                command.since = self._clock()
+                if self._which is not None:
+                    self._mail.hand_over(command)
+                break
         self._mode = _HELD if self._lockstep else _LINES
         return data[taken:]
 
@@ -263,9 +284,12 @@ class SMTPObserver:
             if reply.refuses:
                 self._mail.reject(reply, None, None)
         elif self._pending and self._mode != _LOST:
-            command = self._pending[0]
+            index = 0 if self._which is None else self._which(self._pending)
+            if index < 0:
+                return
+            command = self._pending[index]
             if _ANSWERED.get(command.verb, _BY_DEFAULT)(self, command, reply):
-                self._pending.pop(0)
+                self._pending.pop(index)
                 self._done(command, reply)
 
     def _gets_no_reply(self, at_end: bool = False) -> None:
@@ -354,13 +378,14 @@ class SMTPObserver:
             self._pause(command)
             self._mode = _SASL
             return False
-        self._mode = _LINES
+        if self._mode in (_HELD, _SASL) and command is self._logging_in():
+            self._mode = _LINES
         self._say(auth.succeeded(command, self._who) if reply.accepts else auth.failed(command, reply))
         return True
 
     def _answered_data(self, command: Pending, reply: Reply) -> bool:
         if command.in_content:
-            if self._lockstep:
+            if self._lockstep or (self._which is not None and self._mode == _CONTENT):
                 self._mode = _LINES
             command.size = self._content.size
             if self._mail.message(command, reply):
