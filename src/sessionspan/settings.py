@@ -300,6 +300,14 @@ class Settings:
         "a number (also 0x60), or names of activities, comma separated",
         "The activities that it is called with, by PMDF's bits; `start` and `end` always. `-1`: all.",
     )
+    twisted_context: bool = setting(
+        "SESSIONSPAN_TWISTED_CONTEXT",
+        switch,
+        "off",
+        "on, off",
+        "Whether Twisted carries the session into the callbacks of Deferreds, into `reactor.callLater` and "
+        "`deferToThread`. Off, code that runs there has no current session; on, each Deferred costs more.",
+    )
     sigterm: bool = setting(
         "SESSIONSPAN_SIGTERM",
         switch,

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from opentelemetry.context import attach, detach
+from opentelemetry.context import attach, detach, get_current
 
 from sessionspan.guard import guard
 from sessionspan.session import Session, current_session
@@ -235,3 +235,48 @@ def inside(begins: Callable[..., Any], ends: Callable[..., None]) -> Wrapper:
         ends(begun, *rest, **kwargs)
 
     return around(entered, left)
+
+
+def carrying(*names: str) -> Wrapper:
+    """Call with the arguments of these *names*, callables, made to run in the session that is current now."""
+
+    def wrap(original: Function) -> Function:
+        places = {
+            name: place for place, name in enumerate(inspect.signature(original).parameters) if name in names
+        }
+
+        @functools.wraps(original)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            session = current_session()
+            if session is None:
+                return original(*args, **kwargs)
+            given = list(args)
+            for name, place in places.items():
+                if place < len(given):
+                    given[place] = _carried(given[place], session)
+                elif name in kwargs:
+                    kwargs[name] = _carried(kwargs[name], session)
+            return original(*given, **kwargs)
+
+        return wrapper
+
+    return wrap
+
+
+def _carried(function: Any, session: Session) -> Any:
+    """*function*, so that it runs in *session*, and in the span that is current now, while the session lasts."""
+    if not callable(function):
+        return function
+    context = get_current()
+
+    @functools.wraps(function)
+    def carried(*args: Any, **kwargs: Any) -> Any:
+        if session.ended:
+            return function(*args, **kwargs)
+        token = attach(context)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            detach(token)
+
+    return carried
