@@ -149,7 +149,7 @@ def _errbacks(module: str, kind: str, *names: str) -> tuple[Patch, ...]:
 
 
 class _TwistedInstrumentor(SessionInstrumentor):
-    instruments = "twisted >= 22.10, < 28"
+    instruments = "twisted >= 21.7, < 28"
     log_filter = WIRE_LOG
 
     @property

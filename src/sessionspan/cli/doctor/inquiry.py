@@ -181,7 +181,8 @@ def _instrumentation(point: Any) -> dict[str, Any]:
             found |= {"fits": True, "wanted": instrumentor.wanted()}
         found["instrumented"] = bool(instrumentor.is_instrumented_by_opentelemetry)
         if found["version"] is not None:
-            found["patches"] = [_patch(instrumentor, patch) for patch in getattr(instrumentor, "patches", ())]
+            patches = getattr(instrumentor, "wanted_patches", ())
+            found["patches"] = [_patch(instrumentor, patch) for patch in patches]
     except Exception as error:  # noqa: BLE001 - it is told
         found["broken"] = f"{type(error).__name__}: {error}"
     return found

@@ -18,7 +18,7 @@ def libraries(subject: Subject) -> Iterator[Finding]:
         return
     every = subject.answer["instrumentations"]
     if not any(_is_there(each) or each["broken"] for each in every):
-        names = ", ".join(each["library"] for each in every if each["requires"]) or "none"
+        names = ", ".join(dict.fromkeys(each["library"] for each in every if each["requires"])) or "none"
         yield error(
             "library.none",
             f"No library is installed that sessionspan knows ({names}), so only sessions of your own code "
@@ -36,7 +36,10 @@ def _is_there(each: Mapping[str, Any]) -> bool:
 
 
 def _one(subject: Subject, each: Mapping[str, Any]) -> Finding:
-    label = f"{each['library']} {each['version']}"
+    # Where several instrumentations have one library, the name says which this is: `sessionspan_twisted_imap`.
+    part = each["name"].removeprefix(f"sessionspan_{each['library']}").lstrip("_")
+    of_part = f" ({part})" if part and part != each["name"] else ""
+    label = f"{each['library']} {each['version']}{of_part}"
     if each["broken"]:
         return error(
             "library.broken", f"{each['name']} cannot be loaded: {each['broken']}.", "Please report this line."
@@ -48,7 +51,7 @@ def _one(subject: Subject, each: Mapping[str, Any]) -> Finding:
             "lists no port.",
         )
     if each["version"] is None:
-        return ok("library.absent", f"{each['library']} is not installed.")
+        return ok("library.absent", f"{each['library']}{of_part} is not installed.")
     if not each["fits"]:
         return error(
             "library.version",
