@@ -323,10 +323,7 @@ def test_the_identity_that_a_client_asks_for_is_not_whom_the_library_accepts(
 
 
 def test_an_anonymous_login_for_mail_is_nobodys(recorder: Recorder) -> None:
-    class Relay(smtp.SMTP):
-        pass
-
-    with serving(Relay) as server:
+    with serving(smtp.SMTP) as server:
         in_reactor(server.portal.registerChecker, Anybody())
         client = greeted(server)
         client.smtp(b"HELO c")
@@ -1043,7 +1040,6 @@ def test_without_the_setting_they_have_no_session(recorder: Recorder) -> None:
 
 @pytest.mark.usefixtures("carried")
 def test_what_is_carried_stays_in_its_own_session(recorder: Recorder) -> None:
-    in_reactor(lambda: None)
     seen: list[Any] = []
     with serving(Elsewhere) as server:
         server.seen = seen  # type: ignore[attr-defined]

@@ -29,6 +29,7 @@ from tests.instrumentation.kit_twisted import (
     IMAPServer,
     POP3Server,
     Server,
+    ServerFactory,
     in_reactor,
     serving,
 )
@@ -219,24 +220,20 @@ def test_failures_of_the_application_itself_are_exported(recorder: Recorder, exp
 def test_the_librarys_own_lines_obey_the_classes(
     recorder: Recorder, exported: Exported, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noisy = dict.fromkeys(("New connection from", "Authenticated login for", "Receiving message"))
+    monkeypatch.setattr(ServerFactory, "noisy", True)
+    lines = ("New connection from", "Authenticated login for", "Receiving message")
     for identity, envelope, expected in (("plain", "plain", 3), ("plain", "off", 2), ("off", "plain", 0)):
         exported.records.clear()
         monkeypatch.setenv("SESSIONSPAN_IDENTITY", identity)
         monkeypatch.setenv("SESSIONSPAN_ENVELOPE", envelope)
         settings_module.reload()
         with serving(POP3Server) as pop, serving(ESMTPServer) as mail:
-            for server in (pop, mail):
-                in_reactor(lambda server=server: setattr(type(server), "noisy", True))
-            speak_noisily(pop, mail)
+            log_in(pop, mail)
         text = str([record.log_record.body for record in exported.records])
-        assert sum(line in text for line in noisy) == expected, text
+        assert sum(line in text for line in lines) == expected, text
 
 
-def speak_noisily(pop: Server, mail: Server) -> None:
-    from tests.instrumentation.kit_twisted import ServerFactory
-
-    ServerFactory.noisy = True
+def log_in(pop: Server, mail: Server) -> None:
     client = pop.connect()
     client.read_line()
     client.command(b"USER alice")
@@ -247,4 +244,3 @@ def speak_noisily(pop: Server, mail: Server) -> None:
     for line in (b"EHLO c", b"AUTH PLAIN " + GOOD, b"MAIL FROM:<a@x>", b"RCPT TO:<b@x>", b"DATA"):
         client.smtp(line)
     client.close()
-    ServerFactory.noisy = False
