@@ -96,10 +96,16 @@ _SNMP: Final = (
     Rule(
         "any",
         ("community",),
-        r"({b}(?<!extended )(?<!large )(?:snmp[-_ ])?(?:ro|rw)?community(?:[ _-]?(?:name|string))?"
-        r"[ \t]*[:=][ \t]*)(?![0-9]{1,10}:[0-9]{1,10}(?![^\s,;])|[0-9]{1,10}$|"
-        r"(?:no-export|no-advertise|local-as|internet|gshut){end}){secret}",
+        r"({b}(?:snmp[-_ ]?(?:ro|rw)?community|(?:ro|rw)[-_ ]?community|community[ _-]?(?:name|string))[ \t]*[:=][ \t]*)"
+        r"{secret}",
         ("Community name: {secret}", 'snmp_community = "{secret}"', "ROCommunity: {secret}"),
+    ),
+    Rule(
+        "zyxel_os",
+        ("community",),  # numbers are communities of BGP
+        r"({b}(?<!extended )(?<!large )community[ \t]*[:=][ \t]*)(?![0-9]{1,10}(?::[0-9]{1,10})?(?![^\s,;])|"
+        r"(?:no-export|no-advertise|local-as|internet|gshut){end}){secret}",
+        ("Get Community       : {secret}x",),
     ),
     Rule(
         "any",
@@ -580,7 +586,7 @@ _PASSWORDS: Final = (
     Rule(
         "any",
         ("password",),
-        r"({b}password{sp}){talk}(?=[^\s]*[0-9$%&@!#*^+=])(?![0-9.,:;)]+(?:\s|$)){secret}",
+        r"({b}password{sp}){talk}(?=[^\s]*[0-9$%&@!#*^+=])(?![0-9]{1,3}[.,:;)]?(?:\s|$)){secret}",
         ("no idea what this is password {secret}1",),
     ),
 )
