@@ -34,6 +34,9 @@ from semconv_text import (
 )
 
 from sessionspan import devices, facts, metrics, names, protocols
+from sessionspan.devices.blocks import SECTIONS
+from sessionspan.devices.places import REMOVED
+from sessionspan.devices.table import TABLE
 from sessionspan.ending import END_REASONS, OUTCOMES
 from sessionspan.events import Event, Privacy, attributes_of, catalogue
 from sessionspan.projection import SYSTEMS
@@ -279,6 +282,18 @@ def settings_page() -> str:
     )
 
 
+def device_secrets_page() -> str:
+    """Every rule that finds secrets in the text of devices, by its examples."""
+    rows = sorted({(rule.vendor, example) for rule in TABLE for example in rule.examples})
+    rows += [(section.vendor, section.example) for section in SECTIONS]
+    parts = [NOTE, (HERE / "device-secrets-intro.md").read_text()]
+    for vendor in dict.fromkeys(vendor for vendor, _ in rows):
+        title = "What many vendors share" if vendor == "any" else f"`{vendor}`"
+        lines = "\n".join(text.replace("{secret}", REMOVED).rstrip() for of, text in rows if of == vendor)
+        parts.append(f"\n### {title}\n\n```text\n{lines}\n```\n")
+    return "".join(parts)
+
+
 # The registry.
 
 
@@ -486,6 +501,7 @@ PAGES = {
     "events.md": events_page,
     "metrics.md": metrics_page,
     "settings.md": settings_page,
+    "device-secrets.md": device_secrets_page,
     "semconv/manifest.yaml": lambda: yaml(manifest()),
     "semconv/attributes.yaml": lambda: yaml(attributes()),
     "semconv/spans.yaml": lambda: yaml(spans()),

@@ -96,8 +96,8 @@ _SNMP: Final = (
     Rule(
         "any",
         ("community",),
-        r"({b}(?:snmp[-_ ]?(?:ro|rw)?community|(?:ro|rw)[-_ ]?community|community[ _-]?(?:name|string))[ \t]*[:=][ \t]*)"
-        r"{secret}",
+        r"({b}(?:snmp[-_ ]?(?:ro|rw)?community|(?:ro|rw)[-_ ]?community|community[ _-]?(?:name|string))[ \t]*"
+        r"[:=][ \t]*){secret}",
         ("Community name: {secret}", 'snmp_community = "{secret}"', "ROCommunity: {secret}"),
     ),
     Rule(

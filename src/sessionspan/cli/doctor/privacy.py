@@ -8,6 +8,7 @@ from typing import Final
 from sessionspan.activities import selected
 from sessionspan.cli.doctor.findings import Finding, error, ok, warning
 from sessionspan.cli.doctor.subject import Subject
+from sessionspan.devices.user_rules import Unusable
 from sessionspan.settings import load
 from sessionspan.span_events import FIRST, LAST
 
@@ -58,6 +59,19 @@ def classes(subject: Subject) -> Iterator[Finding]:
             "SESSIONSPAN_HASH_KEY is set, and nothing is hashed with it.",
             "export SESSIONSPAN_IDENTITY=hash SESSIONSPAN_ENVELOPE=hash",
         )
+
+
+def devices(subject: Subject) -> Iterator[Finding]:
+    """What removes secrets from the text of devices; a file that cannot be used is one of the `problems`."""
+    own = subject.settings.redact_rules
+    if isinstance(own, Unusable):
+        return
+    parts = ["known credentials and our rules"]
+    if own:
+        parts.append(f"{len(own)} rule{'s' * (len(own) > 1)} of yours (SESSIONSPAN_REDACT_RULES)")
+    if subject.settings.netconan:
+        parts.append("netconan (SESSIONSPAN_NETCONAN)")
+    yield ok("privacy.devices", f"Secrets are removed from the text of devices by {', '.join(parts)}.")
 
 
 def log_lines(subject: Subject) -> Iterator[Finding]:
@@ -155,4 +169,14 @@ def sampling(subject: Subject) -> Iterator[Finding]:
         )
 
 
-CHECKS: Final = (problems, classes, log_lines, activities, ignored_clients, switches, limits, sampling)
+CHECKS: Final = (
+    problems,
+    classes,
+    devices,
+    log_lines,
+    activities,
+    ignored_clients,
+    switches,
+    limits,
+    sampling,
+)
