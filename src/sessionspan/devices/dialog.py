@@ -1,4 +1,4 @@
-r"""Whether what is written to a device is a command, or the answer to a question that may be anything: a password.
+"""Whether what is written to a device is a command, or the answer to a question that may be anything: a password.
 
 Questions come in any wording (`Destination password []? `), so nothing is known of them: a write is a command only
 when the last line of the device is its prompt. Whatever else it is, only its length may be recorded.
