@@ -320,7 +320,7 @@ class POP3Protocol(asyncio.Protocol):
     stls: asyncio.Task[None] | None = None
 
     def __init__(self) -> None:
-        self.maildrop = Maildrop()
+        self.maildrop = Maildrop(stls=True)
         self.waiting = b""
         self.face: asyncio.BaseProtocol = self  # the protocol that the transport knows
 

@@ -32,7 +32,7 @@ from tests.kit_servers import (
     streams,
 )
 
-MAIL = b"Subject: hi\r\n\r\nhello\r\n.stuffed\r\n"
+MAIL = b"Subject: hi\r\nMessage-ID: <hi@mail.example>\r\n\r\nhello\r\n.stuffed\r\n"
 HAS_START_TLS = hasattr(asyncio.StreamWriter, "start_tls")
 
 

@@ -120,8 +120,8 @@ def test_an_exchange_in_steps_is_a_login(recorder: Recorder) -> None:
     assert success["sessionspan.auth.mechanism"] == "LOGIN"
     assert recorder.transcript()[-4:] == [
         "auth.end alice",
-        "command UNAUTHENTICATE",
-        "command LOGOUT",
+        "command UNAUTHENTICATE ok",
+        "command LOGOUT bye",
         "session.end",
     ]
 
