@@ -7,12 +7,16 @@ import sys
 from collections.abc import Generator, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 os.environ["SESSIONSPAN_RAISE"] = "on"
 
 from sessionspan import settings as settings_module
 from sessionspan.testing import Recorder
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # no test asserts a time
+hypothesis.settings.load_profile("untimed")
 
 # pymap cannot be installed for Python 3.10.
 collect_ignore = [] if sys.version_info >= (3, 11) else ["test_peer_pymap.py"]
