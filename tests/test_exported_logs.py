@@ -29,6 +29,7 @@ def exporting(recorder: Recorder) -> Iterator[None]:
     logging.getLogger("shop").setLevel(logging.INFO)
     yield
     logging.getLogger("shop").removeHandler(handler)
+    logging.getLogger("shop").setLevel(logging.NOTSET)
     stamping.uninstall()
     own.SCOPE.unbind()
 

@@ -14,10 +14,13 @@ import signal
 import threading
 import time
 from types import FrameType
+from typing import Final
 
 from sessionspan.guard import guard
 from sessionspan.leaving import LIMIT, end_sessions, flush
 from sessionspan.settings import settings
+
+AGAIN: Final = 0.05  # seconds between two signals to a main thread that has not heard the first
 
 _thread: threading.Thread | None = None
 _again = False  # the signal came once more while the thread was at work
@@ -78,7 +81,11 @@ def _leave() -> None:
     main = threading.main_thread().ident
     if ending and main is not None:
         _done = True
-        signal.pthread_kill(main, signal.SIGTERM)
+        while _may_end_the_process():
+            # Python runs the handler between two instructions: a signal that comes just before the main thread
+            # waits in a system call is seen when that returns, and the next one makes it return.
+            signal.pthread_kill(main, signal.SIGTERM)
+            time.sleep(AGAIN)
 
 
 @guard
