@@ -42,8 +42,7 @@ class _Emitter:
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
-        self._resource_of = logger.resource
-        self._resource: Resource = _HashedOnce(self._resource_of.attributes, self._resource_of.schema_url)
+        self._take_resource()
         # One record made by the SDK shows what this version of it has in one.
         made = ReadWriteLogRecord._from_api_log_record(
             record=LogRecord(context=Context()),
@@ -54,6 +53,10 @@ class _Emitter:
         self._scope = made.instrumentation_scope
         self._limits = made.limits
         self._blank = vars(made.log_record)
+
+    def _take_resource(self) -> None:
+        self._resource_of = self._logger.resource
+        self._resource: Resource = _HashedOnce(self._resource_of.attributes, self._resource_of.schema_url)
 
     @property
     def limits_permit(self) -> bool:
@@ -79,8 +82,7 @@ class _Emitter:
     ) -> None:
         """See `sessionspan.emitting.Emitter`."""
         if self._logger.resource is not self._resource_of:  # this process is a fork, another service.instance.id
-            self._resource_of = self._logger.resource
-            self._resource = _HashedOnce(self._resource_of.attributes, self._resource_of.schema_url)
+            self._take_resource()
         where = span.get_span_context()
         fields = self._blank.copy()
         fields["timestamp"] = timestamp

@@ -100,6 +100,25 @@ class Client:
         self.socket.close()
 
 
+def demo(password: str, user: str = "alice", *, tls: bool = True) -> tuple[Namespace, dict[str, Any]]:
+    """The arguments of pymap's own command for its demo mailboxes, and options that keep logins quick."""
+    args = Namespace(
+        host=None,
+        port=0,
+        debug=False,
+        cert=None,
+        key=None,
+        tls=tls,
+        passlib_cfg=None,
+        proxy_protocol=None,
+        demo_data=True,
+        demo_user=user,
+        demo_password=password,
+    )
+    hashes = BuiltinHash(hash_name="sha256", salt_len=8, rounds=1)
+    return args, {"hash_context": hashes, "invalid_user_sleep": 0.0}
+
+
 @contextlib.contextmanager
 def serving(
     *,
@@ -115,25 +134,8 @@ def serving(
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     AUTHORITY.issue_cert("127.0.0.1").configure_cert(context)
-    args = Namespace(
-        host=None,
-        port=0,
-        debug=False,
-        cert=None,
-        key=None,
-        tls=tls,
-        passlib_cfg=None,
-        proxy_protocol=None,
-        demo_data=True,
-        demo_user="alice",
-        demo_password=PASSWORD,
-    )
-    overrides = {
-        "ssl_context": context,
-        "hash_context": BuiltinHash(hash_name="sha256", salt_len=8, rounds=1),
-        "invalid_user_sleep": 0.0,
-        **overrides,
-    }
+    args, options = demo(PASSWORD, tls=tls)
+    overrides = {"ssl_context": context, **options, **overrides}
     loop = asyncio.new_event_loop()
     held = []  # nobody else holds the task that serves a connection, in Python 3.13
 

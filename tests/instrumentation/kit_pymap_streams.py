@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from argparse import Namespace
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeAlias
 
@@ -13,8 +12,8 @@ from proxyprotocol.reader import ProxyProtocolReader
 from proxyprotocol.sock import SocketInfo
 from pymap.backend.dict import DictBackend
 from pymap.imap import IMAPServer
-from pysasl.hashing import BuiltinHash
 
+from tests.instrumentation.kit_pymap import demo
 from tests.kit_servers import Streams, server_context
 
 Callback: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -22,21 +21,8 @@ Callback: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awa
 
 def callback(password: str, user: str = "alice") -> Callback:
     """Serves connections with pymap; call it where its loop runs."""
-    args = Namespace(
-        host=None,
-        port=0,
-        debug=False,
-        cert=None,
-        key=None,
-        tls=True,
-        passlib_cfg=None,
-        proxy_protocol=None,
-        demo_data=True,
-        demo_user=user,
-        demo_password=password,
-    )
-    hashes = BuiltinHash(hash_name="sha256", salt_len=8, rounds=1)
-    backend = DictBackend.init(args, ssl_context=server_context(), hash_context=hashes, invalid_user_sleep=0.0)
+    args, options = demo(password, user)
+    backend = DictBackend.init(args, ssl_context=server_context(), **options)
     servers: list[IMAPServer] = []
     held = set()  # nobody else holds the task that serves a connection, in Python 3.13
     starting = asyncio.Lock()
