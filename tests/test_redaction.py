@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessionspan.display import display_line
 from sessionspan.events import Event, MailReception, MailRejection, Privacy, catalogue
-from sessionspan.redaction import clean, display_line, policy
+from sessionspan.redaction import clean, policy
 
 VIEWS = policy().at("metadata")
 RECEPTION = MailReception(

@@ -8,7 +8,9 @@ only when the application itself has loaded the SDK: the core imports none.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from opentelemetry.trace import TraceFlags
 
 from sessionspan.guard import guard
 
@@ -21,6 +23,20 @@ if TYPE_CHECKING:
 
 _SDK = "opentelemetry.sdk."
 
+Where: TypeAlias = tuple[int, int, TraceFlags]  # trace_id, span_id, trace_flags
+
+
+def where_of(span: Span) -> Where:
+    """Where the records of *span* belong; read once for all of them, since each property is a call."""
+    context = span.get_span_context()
+    return context.trace_id, context.span_id, context.trace_flags
+
+
+def is_sampled(where: Where) -> bool:
+    """Whether a span is; no TracerProvider at all gives an invalid context, and that is not unsampled."""
+    trace_id, span_id, flags = where
+    return bool(flags & TraceFlags.SAMPLED) or not (trace_id and span_id)
+
 
 class Emitter(Protocol):
     """Takes what the gate let out, for one logger."""
@@ -32,10 +48,10 @@ class Emitter(Protocol):
         severity: SeverityNumber,
         body: str,
         attributes: dict[str, Value],
-        span: Span,
+        where: Where,
         context: Context,
     ) -> None:
-        """Emit one event of *timestamp* (ns) in *context*, whose span is *span*; *attributes* are given away."""
+        """Emit one event of *timestamp* (ns) in *context*, whose span is *where*; *attributes* are given away."""
 
 
 class PlainEmitter:
@@ -53,7 +69,7 @@ class PlainEmitter:
         severity: SeverityNumber,
         body: str,
         attributes: dict[str, Value],
-        span: Span,
+        where: Where,
         context: Context,
     ) -> None:
         """See `Emitter`."""

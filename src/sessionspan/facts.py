@@ -15,7 +15,8 @@ from opentelemetry.trace import Span
 from sessionspan import names
 from sessionspan.addresses import UNKNOWN, Address
 from sessionspan.events import Value
-from sessionspan.redaction import KEEP, SPAN_TEXT, clean, policy
+from sessionspan.redaction import KEEP, SPAN_TEXT, Rule, clean, policy
+from sessionspan.span_writer import BY_API, SpanWriter, writer_of
 
 # The operation in which a session of a client was opened, or an event of it happened.
 OPERATION: Final = (names.OPERATION_ID, names.OPERATION_NAME, names.OPERATION_DEVICE_ID, names.OPERATION_USER_ID)
@@ -50,7 +51,7 @@ def operation_in_context() -> Mapping[str, Value]:
 class Facts:
     """The facts of one session; once it has a span, what is learnt goes there at once."""
 
-    __slots__ = ("_identity", "_span", "auth_sequence", "authenticated", "client", "user", "values")
+    __slots__ = ("_identity", "_span", "_writer", "auth_sequence", "authenticated", "client", "user", "values")
 
     def __init__(self, values: dict[str, Value], client: Address = UNKNOWN) -> None:
         self.values = values
@@ -60,27 +61,31 @@ class Facts:
         # Seed 003's log_subid: 0 before the first login.
         self.auth_sequence = 0
         self._span: Span | None = None
+        self._writer: SpanWriter = BY_API
         self._identity: dict[str, Value] | None = None
 
     def start(self, found: dict[str, Value], peer: Address, local: Address, server: Address) -> None:
         """What is known when the session starts: *found*, and the ends of its connection."""
-        if policy().identity is KEEP:
+        identity = policy().identity
+        if identity is KEEP:
             _address(found, names.PEER_ADDRESS, names.PEER_PORT, peer)
         _address(found, names.LOCAL_ADDRESS, names.LOCAL_PORT, local)
         _address(found, names.SERVER_ADDRESS, names.SERVER_PORT, server)
-        _client(found, self.client)
+        _client(found, self.client, identity)
         self.learn(found)
 
     def attach(self, span: Span) -> None:
         """*span* was started with these facts; later ones are set on it."""
         self._span = span
+        self._writer = writer_of(span)
+        self._writer.begin(span)
 
     def learn(self, facts: Mapping[str, Value]) -> None:
         """Add *facts*."""
         self.values.update(facts)
         self._identity = None
         if self._span is not None and facts:
-            self._span.set_attributes(facts)
+            self._writer.set(self._span, facts)
 
     def learn_peer(self, host_key: str, port_key: str, address: Address) -> None:
         """Add the *address* of a machine on the other side: identity, and of no use when hashed."""
@@ -103,7 +108,7 @@ class Facts:
             self.values.pop(key, None)
         self.client = client
         found: dict[str, Value] = {}
-        _client(found, client)
+        _client(found, client, policy().identity)
         self.learn(found)
 
     def accept_user(self, user: str | None) -> None:
@@ -166,16 +171,15 @@ def _address(found: dict[str, Value], host_key: str, port_key: str, address: Add
         found[port_key] = port
 
 
-def _client(found: dict[str, Value], client: Address) -> None:
-    """Add to *found* who the client is, as the class identity lets it out."""
+def _client(found: dict[str, Value], client: Address, identity: Rule) -> None:
+    """Add to *found* who the client is, as the class *identity* lets it out."""
     if client.host is None:
         return
-    apply, renames = policy().identity
-    shown = apply(client.host)
-    if shown is None:
-        return
-    if renames is not None:
-        found[renames(names.CLIENT_ADDRESS)] = shown
-    else:
+    if identity is KEEP:
         _address(found, names.CLIENT_ADDRESS, names.CLIENT_PORT, client)
         found[names.PLAIN_CLIENT_IP] = found[names.CLIENT_ADDRESS]
+        return
+    apply, renames = identity
+    shown = apply(client.host)
+    if shown is not None and renames is not None:
+        found[renames(names.CLIENT_ADDRESS)] = shown

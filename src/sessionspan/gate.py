@@ -12,10 +12,12 @@ from opentelemetry.context import Context
 
 from sessionspan import names
 from sessionspan.activity_log import activity_log
+from sessionspan.display import display_line
+from sessionspan.emitting import is_sampled, where_of
 from sessionspan.events import Event, SessionEnd, Value
 from sessionspan.facts import OPERATION, Facts, operation_in_context
 from sessionspan.metrics import Kind, Metrics
-from sessionspan.redaction import display_line, policy
+from sessionspan.redaction import policy
 from sessionspan.scope import Scope
 from sessionspan.settings import settings
 from sessionspan.span_events import SpanEvents
@@ -24,7 +26,7 @@ from sessionspan.tally import Tally
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-    from sessionspan.emitting import Emitter
+    from sessionspan.emitting import Emitter, Where
 
 
 class Gate:
@@ -42,9 +44,9 @@ class Gate:
         "_on_span",
         "_samples_all",
         "_samples_audit",
-        "_settings",
         "_span",
         "_views",
+        "_where",
         "tally",
     )
 
@@ -52,10 +54,11 @@ class Gate:
         self._kind = kind
         self._facts = facts
         self._span = span
+        self._where = where_of(span)
         self._context = context
-        self._settings = settings()
-        self.tally = Tally(self._settings.max_events)
-        self._emitter = scope.emitter() if self._settings.events != "span" else None
+        chosen = settings()
+        self.tally = Tally(chosen.max_events)
+        self._emitter = scope.emitter() if chosen.events != "span" else None
         self._level = level
         self._of_a_client = kind.side == "client"
         self._views = policy().at(level)
@@ -65,11 +68,11 @@ class Gate:
             self._metrics.session_opened(kind)
         self._activities = activity_log()
         self._on_span: SpanEvents | None = None
-        if span.is_recording() and self._settings.events != "logs":
+        if span.is_recording() and chosen.events != "logs":
             self._on_span = SpanEvents(span, facts.values, self._views.spans)
         # Which events go to the logs though the span may not be sampled (``SESSIONSPAN_UNSAMPLED``).
-        self._samples_all = self._on_span is not None or self._settings.unsampled == "all" or _is_sampled(span)
-        self._samples_audit = self._settings.unsampled == "audit"
+        self._samples_all = self._on_span is not None or chosen.unsampled == "all" or is_sampled(self._where)
+        self._samples_audit = chosen.unsampled == "audit"
 
     @property
     def listened_to(self) -> bool:
@@ -133,11 +136,11 @@ class Gate:
         identity = self._facts.identity.copy()
         if self._of_a_client:
             _move_to_operation(identity)
-        emit(emitter, event, self._views.logs.redact(event, identity), self._span, self._context, timestamp)
+        emit(emitter, event, self._views.logs.redact(event, identity), self._where, self._context, timestamp)
 
 
 def emit(
-    emitter: Emitter, event: Event, attributes: dict[str, Value], span: Span, context: Context, timestamp: int
+    emitter: Emitter, event: Event, attributes: dict[str, Value], where: Where, context: Context, timestamp: int
 ) -> None:
     """Export *event* of *timestamp* (ns) as a log record with *attributes*, which have passed the rules."""
     failed = type(event) is SessionEnd and names.ERROR_TYPE in attributes
@@ -147,7 +150,7 @@ def emit(
         SeverityNumber.ERROR if failed else event.severity,
         display_line(event, attributes),
         attributes,
-        span,
+        where,
         context,
     )
 
@@ -159,9 +162,3 @@ def _move_to_operation(identity: dict[str, Value]) -> None:
         for key in OPERATION:
             identity.pop(key, None)
         identity.update(operation)
-
-
-def _is_sampled(span: Span) -> bool:
-    """Whether *span* is; no TracerProvider at all gives an invalid context, and that is not unsampled."""
-    context = span.get_span_context()
-    return not context.is_valid or bool(context.trace_flags.sampled)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
@@ -17,6 +16,7 @@ from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from sessionspan import names, own
+from sessionspan.emitting import where_of
 from sessionspan.events import (
     Event,
     OperationFailure,
@@ -28,6 +28,7 @@ from sessionspan.events import (
 from sessionspan.facts import in_operation
 from sessionspan.gate import emit
 from sessionspan.guard import guard
+from sessionspan.ids import new_uuid
 from sessionspan.levels import Subject, level_in_context
 from sessionspan.redaction import LIST, clean, policy
 from sessionspan.session import type_name
@@ -69,7 +70,7 @@ class operation:
         user_id: object = None,
     ) -> None:
         self.name = name
-        self.id = str(uuid.uuid4())
+        self.id = new_uuid()
         self.context = get_current()
         self._commands = [commands] if isinstance(commands, str) else list(commands)
         self._ids = {names.OPERATION_DEVICE_ID: device_id, names.OPERATION_USER_ID: user_id}
@@ -167,6 +168,6 @@ class operation:
         emitter = own.scope().emitter() if settings().events != "span" else None
         if emitter is not None and self._span is not None:
             attributes = self._views.logs.redact(event, dict(self._facts))
-            emit(emitter, event, attributes, self._span, self.context, now)
+            emit(emitter, event, attributes, where_of(self._span), self.context, now)
         if self._events is not None:
             self._events.add(event, now, None)

@@ -12,10 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sessionspan.events import (
-    COMMAND_TEXT,
-    FINGERPRINT,
-    REPLY_CODE,
-    REPLY_STATUS,
     Event,
     Privacy,
     Value,
@@ -27,7 +23,6 @@ from sessionspan.settings import Settings, settings
 # Bytes of UTF-8. Tempo cuts span attributes at 2,048; Loki drops lines of structured metadata over 64 KiB.
 SPAN_TEXT: Final = 2_000
 EVENT_TEXT: Final = 16 * 1024
-LINE: Final = 200  # characters of a display line
 LIST: Final = 100  # entries of a list
 
 
@@ -82,11 +77,15 @@ Shaper: TypeAlias = Callable[[Event, dict[str, Value]], None]
 
 
 class View:
-    """One place where events go, logs or spans: its rules, and how long a text may be there."""
+    """One place where events go, logs or spans: its rules, and how long a text may be there.
 
-    def __init__(self, rules: Rules, limit: int) -> None:
+    *with_facts*: whether events that repeat the facts of their session do so there.
+    """
+
+    def __init__(self, rules: Rules, limit: int, *, with_facts: bool) -> None:
         self._rules = rules
         self._limit = limit
+        self._with_facts = with_facts
         self._shapers: dict[type[Event], Shaper] = {}
 
     def redact(self, event: Event, out: dict[str, Value] | None = None) -> dict[str, Value]:
@@ -105,18 +104,20 @@ class View:
         lines = ["def shaper(event, out):"]
         for field, key, privacy, is_text in attributes_of(event):
             rule = known[f"rule_{field}"] = self._rules[privacy]
-            if rule is DROP:
+            if rule is DROP or (key is None and not self._with_facts):
                 continue
             lines.append(f"    value = event.{field}")
             shaped = f"shape(out, {key!r}, rule_{field}, value)" if is_text else f"out[{key!r}] = value"
+            lines.append("    if value is not None:")
             if is_text and rule is KEEP:
-                lines.append("    if type(value) is str and value.isascii() and value.isprintable():")
-                lines.append(
-                    f"        out[{key!r}] = value if len(value) <= LIMIT else value[: LIMIT - 3] + '...'"
-                )
-                lines.append(f"    elif value is not None: {shaped}")
+                lines += [
+                    "        if type(value) is str and len(value) <= LIMIT"
+                    " and value.isascii() and value.isprintable():",
+                    f"            out[{key!r}] = value",
+                    f"        else: {shaped}",
+                ]
             else:
-                lines.append(f"    if value is not None: {shaped}")
+                lines.append(f"        {shaped}")
         exec("\n".join([*lines, "    return None"]), known)  # as dataclasses does for __init__
         shaper: Shaper = known["shaper"]
         return shaper
@@ -158,7 +159,9 @@ class Policy:
         }[chosen.envelope]
         self._views = {
             level: Views(
-                View(self._rules(level, *in_logs), EVENT_TEXT), View(self._rules(level, *on_spans), SPAN_TEXT)
+                View(self._rules(level, *in_logs), EVENT_TEXT, with_facts=True),
+                # The facts of a session are the attributes of its span.
+                View(self._rules(level, *on_spans), SPAN_TEXT, with_facts=False),
             )
             for level in LEVELS
         }
@@ -211,28 +214,3 @@ def policy() -> Policy:
     if _policy is None or _policy[0] is not chosen:
         _policy = (chosen, Policy(chosen))
     return _policy[1]
-
-
-def display_line(event: Event, attributes: dict[str, Value]) -> str:
-    """The body of *event*: one line for people, from what already passed the gate (*attributes*)."""
-    line = event.name[_PREFIX:]
-    for key in event.shown:
-        value = attributes.get(key)
-        if type(value) is str:
-            if key == FINGERPRINT:  # the command itself, where it is told
-                value = attributes.get(COMMAND_TEXT, value)
-            line += f" {value}" if value else " <>"  # the null sender, RFC 5321 4.5.5
-        elif value is None:
-            # Protocols without codes answer with a word.
-            if key == REPLY_CODE and attributes.get(REPLY_STATUS, "none") != "none":
-                line += f" {attributes[REPLY_STATUS]}"
-        elif type(value) is float:
-            line += f" {value * 1000:.1f} ms" if value < 1 else f" {value:.1f} s"
-        elif type(value) is tuple:
-            line += f" {', '.join(value)}" if value else ""
-        else:
-            line += f" {value} B" if key.endswith(".size") else f" {value}"
-    return line if len(line) <= LINE else line[: LINE - 3] + "..."
-
-
-_PREFIX: Final = len("sessionspan.")

@@ -14,11 +14,10 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import Logger, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
+from opentelemetry.trace import TraceFlags
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
-
-    from sessionspan.emitting import Emitter
+    from sessionspan.emitting import Emitter, Where
     from sessionspan.events import Value
 
 ATTRIBUTES: Final = 128  # the SDK's default limit (OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT); no event has so many
@@ -38,12 +37,12 @@ def emitter_of(logger: Any) -> Emitter | None:
 class _Emitter:
     """Emits finished records by one logger."""
 
-    __slots__ = ("_blank", "_limits", "_logger", "_resource", "_resource_of", "_scope")
+    __slots__ = ("_limits", "_logger", "_resource", "_resource_of", "_scope")
 
     def __init__(self, logger: Logger) -> None:
         self._logger = logger
         self._take_resource()
-        # One record made by the SDK shows what this version of it has in one.
+        # One record made by the SDK shows what this version of it puts beside the attributes.
         made = ReadWriteLogRecord._from_api_log_record(
             record=LogRecord(context=Context()),
             resource=self._resource,
@@ -52,7 +51,6 @@ class _Emitter:
         )
         self._scope = made.instrumentation_scope
         self._limits = made.limits
-        self._blank = vars(made.log_record)
 
     def _take_resource(self) -> None:
         self._resource_of = self._logger.resource
@@ -77,36 +75,66 @@ class _Emitter:
         severity: SeverityNumber,
         body: str,
         attributes: dict[str, Value],
-        span: Span,
+        where: Where,
         context: Context,
     ) -> None:
         """See `sessionspan.emitting.Emitter`."""
         if self._logger.resource is not self._resource_of:  # this process is a fork, another service.instance.id
             self._take_resource()
-        where = span.get_span_context()
-        fields = self._blank.copy()
-        fields["timestamp"] = timestamp
-        fields["observed_timestamp"] = time_ns()
-        fields["context"] = context
-        fields["trace_id"] = where.trace_id
-        fields["span_id"] = where.span_id
-        fields["trace_flags"] = where.trace_flags
-        fields["severity_number"] = severity
-        fields["body"] = body
-        fields["attributes"] = attributes
-        fields["event_name"] = event_name
-        finished: Any = _Finished(_Record(fields), self._resource, self._scope, self._limits)
+        record = _Record(timestamp, time_ns(), where, severity, body, attributes, event_name, context)
+        finished: Any = _Finished(record, self._resource, self._scope, self._limits)
         self._logger.emit(finished)
 
 
 class _Record(LogRecord):
     """A log record that its processor copies cheaply: the batch processor makes a shallow copy of each."""
 
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.__dict__ = fields
+    def __init__(
+        self,
+        timestamp: Any,
+        observed_timestamp: Any,
+        where: Any,
+        severity: Any,
+        body: Any,
+        attributes: Any,
+        event_name: Any,
+        context: Any,
+        severity_text: Any = None,
+    ) -> None:
+        self.timestamp = timestamp
+        self.observed_timestamp = observed_timestamp
+        self.trace_id, self.span_id, self.trace_flags = where
+        self.severity_number = severity
+        self.severity_text = severity_text
+        self.body = body
+        self.attributes = attributes
+        self.event_name = event_name
+        self.context = context
 
     def __copy__(self) -> _Record:
-        return _Record(self.__dict__.copy())
+        # Field by field, without a dictionary for each of the two; a processor before may have changed some.
+        return _Record(
+            self.timestamp,
+            self.observed_timestamp,
+            (self.trace_id, self.span_id, self.trace_flags),
+            self.severity_number,
+            self.body,
+            self.attributes,
+            self.event_name,
+            self.context,
+            self.severity_text,
+        )
+
+
+def _leave_the_rest_to_the_class() -> None:
+    """What a record of this version of the API has besides (an exception), it has on our class."""
+    ours = vars(_Record(0, 0, (0, 0, TraceFlags()), SeverityNumber.INFO, "", None, "", Context()))
+    for name, value in vars(LogRecord(context=Context())).items():
+        if name not in ours:
+            setattr(_Record, name, value)
+
+
+_leave_the_rest_to_the_class()
 
 
 class _Finished(ReadWriteLogRecord):

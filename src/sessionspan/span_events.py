@@ -17,21 +17,25 @@ from opentelemetry.trace import Span
 from sessionspan import names
 from sessionspan.events import Event, Value
 from sessionspan.redaction import View
+from sessionspan.span_writer import writer_of
 
 FIRST: Final = 32
 LAST: Final = 90
 _SDK_LIMIT: Final = 128  # the default of OTEL_SPAN_EVENT_COUNT_LIMIT
+# A later login changes who it was, and so this is told even where the span says the same.
+_ALWAYS: Final = (names.USER_NAME, names.USER_HASH)
 
 
 class SpanEvents:
     """The first and the last events of a session, on its span."""
 
-    __slots__ = ("_first_left", "_last", "_on_span", "_span", "_unspanned", "_view")
+    __slots__ = ("_first_left", "_last", "_on_span", "_span", "_unspanned", "_view", "_writer")
 
     def __init__(self, span: Span, on_span: Mapping[str, Value], view: View) -> None:
         limit = _event_limit(span)
         first = min(FIRST, limit // 2)
         self._span = span
+        self._writer = writer_of(span)
         self._view = view
         self._on_span = on_span  # the span's own attributes, as they become known
         self._first_left = first
@@ -62,14 +66,15 @@ class SpanEvents:
             self._put(*self._last.popleft())
 
     def _put(self, event: Event, timestamp: int, auth_sequence: int | None) -> None:
-        # What stands on the span already is not repeated, but for who logged in: a later login changes that.
         attributes: dict[str, Value] = {} if auth_sequence is None else {names.AUTH_SEQUENCE: auth_sequence}
-        for key, value in self._view.redact(event).items():
-            if key in (names.USER_NAME, names.USER_HASH) or self._on_span.get(key) != value:
-                attributes[key] = value
-        # The one add_event in this code. It needs no LoggerProvider, so an application that has set up
-        # nothing but tracing sees its events too.
-        self._span.add_event(event.name, attributes, timestamp)
+        self._view.redact(event, attributes)
+        if not self._on_span.keys().isdisjoint(attributes):
+            # What stands on the span already is not repeated.
+            for key in [key for key, value in attributes.items() if self._on_span.get(key) == value]:
+                if key not in _ALWAYS:
+                    del attributes[key]
+        # It needs no LoggerProvider, so an application that has set up nothing but tracing sees its events too.
+        self._writer.add(self._span, event.name, attributes, timestamp)
 
 
 def _event_limit(span: Span) -> int:

@@ -1,0 +1,98 @@
+"""Finished attributes and events for the SDK's span: what passed our gate is not cleaned and copied once more.
+
+``Span.set_attributes`` and ``Span.add_event`` clean each value, which costs more than all that the gate does with
+it; ours are scalars and tuples of strings, bounded in number and size already. Processors and exporters get what
+they always get: attributes in the span's own `BoundedAttributes`, and each `Event` with a mapping of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.trace import Event, Span
+from opentelemetry.sdk.util import BoundedList
+
+if TYPE_CHECKING:
+    from sessionspan.events import Value
+    from sessionspan.span_writer import SpanWriter
+
+ATTRIBUTES: Final = 128  # the SDK's default limit (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT); nothing of ours has so many
+
+
+def takes_finished(span: Any) -> bool:
+    """Whether *span* is of the kind that this module knows, and limits attributes no further than we do."""
+    if not isinstance(span, Span) or type(span).set_attributes is not Span.set_attributes:
+        return False
+    return type(span._attributes) is BoundedAttributes and _permit(span._limits)
+
+
+@functools.lru_cache(maxsize=16)
+def _permit(limits: Any) -> bool:
+    """Whether nothing of ours exceeds *limits*, which all spans of a provider share."""
+    lengths = limits.max_attribute_length, limits.max_span_attribute_length
+    counts = limits.max_event_attributes, limits.max_span_attributes
+    return lengths == (None, None) and all(count is None or count >= ATTRIBUTES for count in counts)
+
+
+class _Unused(BoundedList[Any]):
+    """The SDK's list of events or links, without its deque (760 bytes in each open session) until it is used."""
+
+    def __init__(self, maxlen: int | None) -> None:
+        self.dropped = 0
+        self._maxlen = maxlen
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in ("_dq", "_lock"):
+            raise AttributeError(name)
+        with _filling:
+            if "_dq" not in vars(self):
+                super().__init__(self._maxlen)
+        return vars(self)[name]
+
+    def __len__(self) -> int:
+        return super().__len__() if "_dq" in vars(self) else 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return super().__iter__() if "_dq" in vars(self) else iter(())
+
+
+_filling: Final = threading.Lock()
+
+
+def _is_empty(made: Any) -> bool:
+    """Whether *made* is a list of the SDK's own kind, into which no processor has put anything."""
+    return type(made) is BoundedList and not made
+
+
+class _Writer:
+    """Writes onto spans that take what is finished."""
+
+    def begin(self, span: Any) -> None:
+        """See `sessionspan.span_writer.SpanWriter`."""
+        for name in ("_events", "_links"):
+            made = getattr(span, name)
+            if _is_empty(made):
+                setattr(span, name, _Unused(made._dq.maxlen))
+
+    def set(self, span: Any, attributes: Mapping[str, Value]) -> None:
+        """See `sessionspan.span_writer.SpanWriter`."""
+        kept = span._attributes
+        with span._lock:
+            if span._end_time is None and (
+                kept.maxlen is None or len(kept._dict) + len(attributes) <= kept.maxlen
+            ):
+                with kept._lock:
+                    kept._dict.update(attributes)
+                return
+        span.set_attributes(attributes)  # which says what is wrong, or leaves the oldest ones out
+
+    def add(self, span: Any, name: str, attributes: dict[str, Value], timestamp: int) -> None:
+        """See `sessionspan.span_writer.SpanWriter`."""
+        span._add_event(Event(name, attributes, timestamp))
+
+
+WRITER: Final[SpanWriter] = _Writer()
