@@ -385,6 +385,7 @@ class Said:
 
     end_reason: str | None = None
     unfinished = False
+    in_content = False
     events: Sequence[Any] = ()
 
     def client_sent(self, data: bytes) -> Sequence[Any]:

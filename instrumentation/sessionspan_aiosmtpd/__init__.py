@@ -64,8 +64,9 @@ def _open(smtp: Any, transport: Any) -> Session | None:
 
 
 def _session_of(smtp: Any) -> Session | None:
-    session: Session | None = vars(smtp).get("_sessionspan")
-    return session
+    # Not by `vars`: that would give each SMTP object a dictionary, and slow it down. Tests hand out mocks.
+    session = getattr(smtp, "_sessionspan", None)
+    return session if isinstance(session, Session) else None
 
 
 def _tell_tls(session: Session, transport: Any, mode: str) -> None:
@@ -83,24 +84,33 @@ def _serves(smtp: Any) -> Session | None:
         if session is not None:
             session.start()
     smtp._sessionspan_serves = True
-    if session is not None and session.listened_to:
-        observer = SMTPObserver(lmtp=session.protocol == "LMTP", lockstep=True, who=lambda: _login_of(smtp))
+    smtp._sessionspan_listens = session is not None and session.listened_to
+    if session is not None and smtp._sessionspan_listens:
+        observer = SMTPObserver(lmtp=session.protocol == "LMTP", lockstep=True, who=_Login(smtp))
         tap_streams(smtp._reader, smtp._writer, Wire(session, observer))
     return session
 
 
-def _login_of(smtp: Any) -> str | None:
-    """Who was accepted by a mechanism of the application's own, where it tells a login at all."""
-    # Never `session.login_data`: reading that property logs a deprecation warning.
-    login = getattr(smtp.session.auth_data, "login", None)
-    if isinstance(login, bytes):
-        return login.decode(errors="backslashreplace")
-    return login if isinstance(login, str) else None
+class _Login:
+    """Tells who was accepted by a mechanism of the application's own, where it tells a login at all."""
+
+    __slots__ = ("_smtp",)
+
+    def __init__(self, smtp: Any) -> None:
+        self._smtp = smtp
+
+    def __call__(self) -> str | None:
+        # Never `session.login_data`: reading that property logs a deprecation warning.
+        login = getattr(self._smtp.session.auth_data, "login", None)
+        if isinstance(login, bytes):
+            return login.decode(errors="backslashreplace")
+        return login if isinstance(login, str) else None
 
 
 def _served(session: Session, raised: BaseException | None, smtp: Any) -> None:
     """The connection was served to its end, or *raised*."""
-    untap_streams(smtp._reader, smtp._writer)
+    if smtp._sessionspan_listens:
+        untap_streams(smtp._reader, smtp._writer)
     if _is_nobodys(session):
         session.discard()
     elif isinstance(raised, asyncio.CancelledError):
@@ -159,7 +169,7 @@ def _lost(smtp: Any, error: BaseException | None) -> Session | None:
             session.cause("limit")
         else:
             session.cause("local_close")
-        if "_sessionspan_serves" not in vars(smtp):
+        if getattr(smtp, "_sessionspan_serves", None) is not True:
             # A TLS client that says goodbye at once cancels the task before it has begun, and so its end.
             if _is_nobodys(session):
                 session.discard()

@@ -17,6 +17,7 @@ class Address(NamedTuple):
 
 
 UNKNOWN = Address()
+_made = tuple.__new__  # of a named tuple at half the cost
 
 
 def parse_ip(host: str) -> IPAddress | None:
@@ -43,12 +44,12 @@ def address_of(name: Any) -> Address:
     Unix sockets give a path, or '' for an end without a name; tests of libraries give mocks: both
     unknown unless they say something.
     """
+    if type(name) is tuple and len(name) >= 2 and type(name[0]) is str and type(name[1]) is int:
+        return _made(Address, (_normal(name[0]), name[1]))  # how nearly all come
     if isinstance(name, (bytes, bytearray)):
         name = bytes(name).rstrip(b"\0").decode(errors="backslashreplace")
     if isinstance(name, str):
         return Address(name) if name else UNKNOWN
-    if isinstance(name, tuple) and len(name) >= 2 and isinstance(name[0], str) and isinstance(name[1], int):
-        return Address(_normal(name[0]), name[1])
     return UNKNOWN
 
 

@@ -64,6 +64,7 @@ class Interactions:
         "_since",
         "_texts",
     )
+    in_content = False  # each line is looked at
 
     def __init__(self, session: Session, observer: Observer) -> None:
         self._session = session

@@ -38,7 +38,7 @@ _lock = threading.Lock()
 _open: WeakSet[Live] = WeakSet()
 _orphans: deque[Live] = deque()
 _used = False
-_hooked_after: tuple[object, object] | None = None
+_hooked_after: tuple[object, object] = (None, None)
 
 
 def add(session: Live) -> None:
@@ -48,7 +48,8 @@ def add(session: Live) -> None:
     with _lock:
         _open.add(session)
     _register_exit()
-    end_orphans()
+    if _orphans:
+        end_orphans()
     heartbeat.ensure(_beating)
 
 
@@ -86,7 +87,7 @@ def orphan(session: Live) -> None:
 
 def end_orphans() -> None:
     """End the sessions that were dropped without an end."""
-    while True:
+    while _orphans:
         try:
             session = _orphans.popleft()
         except IndexError:  # also when another thread was quicker
@@ -109,11 +110,11 @@ def _at_exit() -> None:
 
 def _register_exit() -> None:
     global _hooked_after
-    providers = (trace.get_tracer_provider(), get_logger_provider())
-    if _hooked_after is not None and all(a is b for a, b in zip(providers, _hooked_after, strict=True)):
+    tracers, loggers = trace.get_tracer_provider(), get_logger_provider()
+    if tracers is _hooked_after[0] and loggers is _hooked_after[1]:
         return
     with _lock:
-        _hooked_after = providers
+        _hooked_after = (tracers, loggers)
         atexit.unregister(_at_exit)
         atexit.register(_at_exit)
 

@@ -46,6 +46,7 @@ class Silent:
     knows_secrets = False  # so nothing of what it hears is known to be none
     end_reason: str | None = None
     unfinished = False
+    in_content = False
 
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Nothing is told of the client's *data*."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 from sessionspan.addresses import UNKNOWN, Address, parse_ip
@@ -30,9 +31,10 @@ def open_session(
     None when there shall be none: *scope* is uninstrumented, instrumentation is suppressed in this
     context, the connection has a session, or the client is to be ignored (``SESSIONSPAN_IGNORE_CLIENTS``).
     """
-    if not scope.bound or not is_instrumentation_enabled() or (not behind_proxy and is_ignored(peer)):
+    if not scope.bound or (not behind_proxy and is_ignored(peer)):
         return None
-    if _has_session(side, peer):
+    # An empty context, as most servers have when a connection is made, says nothing.
+    if get_current() and (not is_instrumentation_enabled() or _has_session(side, peer)):
         return None
     return Session(
         scope,

@@ -22,13 +22,11 @@ if TYPE_CHECKING:
 
 def is_enabled(logger: Logger | None) -> bool:
     """Whether anybody takes what *logger* emits."""
-    if logger is None:
+    logger = getattr(logger, "_logger", logger)  # behind the API's proxy
+    if logger is None or isinstance(logger, NoOpLogger):
         return False
     enabled = getattr(logger, "enabled", None)
-    if enabled is not None:
-        return bool(enabled())
-    # The API before 1.45 cannot be asked; behind its proxy stands a no-op logger or a real one.
-    return not isinstance(getattr(logger, "_logger", logger), NoOpLogger)
+    return enabled is None or bool(enabled())  # the API before 1.45 cannot be asked
 
 
 class Scope:

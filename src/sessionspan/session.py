@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from opentelemetry import context as otel_context
-from opentelemetry.context import Context, attach, detach, get_value, set_value
+from opentelemetry.context import Context, attach, detach, get_current, get_value, set_value
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from sessionspan import app_log, live, names
@@ -43,6 +43,7 @@ from sessionspan.events import (
 from sessionspan.facts import Facts, operation_in_context
 from sessionspan.gate import Gate
 from sessionspan.guard import guard
+from sessionspan.ids import new_uuid
 from sessionspan.levels import Subject, level_in_context
 from sessionspan.metrics import Kind
 from sessionspan.scope import Scope
@@ -61,10 +62,28 @@ _CLIENT_FAILURES: Final = {
     "peer_eof": "the connection was lost",
     "peer_reset": "the connection was lost",
 }
+_NO_ENDS: Final = (UNKNOWN, UNKNOWN)
 _changing = threading.Lock()  # held for the change of a stage only
 
 # network.protocol.name is the protocol in lower case, but for these (None: not a network protocol).
 _NETWORK_NAMES: Final[dict[str, str | None]] = {"JMAP": "http", "WEBSOCKET": "http", "SERIAL": None}
+
+
+class _Named(NamedTuple):
+    """What is named after a protocol, the same for all its sessions."""
+
+    lower: str
+    network: str | None
+    span: str
+    server: Kind
+    client: Kind
+
+
+@functools.lru_cache(maxsize=64)
+def _named(protocol: str) -> _Named:
+    lower = protocol.lower()
+    network = _NETWORK_NAMES.get(protocol, lower)
+    return _Named(lower, network, f"{protocol} session", Kind("server", network), Kind("client", network))
 
 
 def _renew_lock() -> None:
@@ -84,14 +103,21 @@ class Side(Enum):
     CLIENT = "client"
 
 
-class _Stage(Enum):
-    NEW = "new"  # not on the wire yet: it is not yet known who the client is, or whether it is one
-    OPEN = "open"
-    ENDING = "ending"  # saying its last words
-    ENDED = "ended"
+# CPython 3.11 calls a function for each member of an Enum that is asked for.
+_SERVER: Final = Side.SERVER
+
+# The stages of a session's life, in their order.
+_NEW: Final = "new"  # not on the wire yet: it is not yet known who the client is, or whether it is one
+_OPEN: Final = "open"
+_ENDING: Final = "ending"  # saying its last words
+_ENDED: Final = "ended"
 
 
-_OPEN: Final = _Stage.OPEN
+class LastSpeaker(Protocol):
+    """Who listens in to a session, and has something to say at its end."""
+
+    def say_last_words(self) -> None:
+        """The session ends, and can still record."""
 
 
 class Session:
@@ -109,7 +135,7 @@ class Session:
         "_failure",
         "_gate",
         "_id",
-        "_last_words",
+        "_last",
         "_level",
         "_raised",
         "_scope",
@@ -129,7 +155,7 @@ class Session:
         scope: Scope,
         protocol: str,
         *,
-        side: Side = Side.SERVER,
+        side: Side = _SERVER,
         transport: str = "tcp",
         peer: Address = UNKNOWN,
         local: Address = UNKNOWN,
@@ -146,7 +172,7 @@ class Session:
         self._id: str | None = None
         self._started_at = time.time_ns()
         self._started_clock = time.monotonic()
-        self._stage = _Stage.NEW
+        self._stage = _NEW
         self._span: Span | None = None
         self._gate: Gate | None = None  # once it has started, and if anybody listens
         self._end_reason: str | None = None
@@ -154,23 +180,25 @@ class Session:
         self._failure = _RAISED
         self._device = device
         self._early: Event | None = None
-        self._level = level_in_context()  # else what the setting says of this session, once it starts
         self._ender: int | None = None  # the thread that ends it, which alone may still record then
         self._raised = False  # in the command that is under way
-        self._last_words: Callable[[], None] | None = None
+        self._last: LastSpeaker | None = None
         self._ends = (local, server)
         # An end of a unix socket is no client address, and the peer is none that a proxy stands for.
-        client = peer if side is Side.SERVER else local
+        client = peer if side is _SERVER else local
         if transport != "tcp" or behind_proxy:
             client = UNKNOWN
         self._facts = Facts({names.TRANSPORT: transport, names.TLS_MODE: "none"}, client)
-        self.context: Context = set_value(_KEY, self)
+        outside = get_current()
+        # None: what the setting says of this session, once it starts.
+        self._level = level_in_context() if outside else None
+        self.context = Context({**outside, _KEY: self})
 
     def __repr__(self) -> str:
-        return f"<Session {self.id} {self.protocol} {self._stage.value}>"
+        return f"<Session {self.id} {self.protocol} {self._stage}>"
 
     def __del__(self) -> None:
-        if getattr(self, "_stage", None) is _Stage.OPEN and self._span is not None:
+        if getattr(self, "_stage", None) is _OPEN and self._span is not None:
             live.orphan(self)
 
     # What a session is, for people.
@@ -179,7 +207,7 @@ class Session:
     def id(self) -> str:
         """The session's UUID (version 4, RFC 9562 5.4)."""
         if self._id is None:
-            self._id = str(uuid.uuid4())
+            self._id = new_uuid()
         return self._id
 
     @property
@@ -200,14 +228,17 @@ class Session:
     @property
     def network_name(self) -> str | None:
         """The protocol as ``network.protocol.name`` has it; None for one that is not of a network."""
-        return _NETWORK_NAMES.get(self.protocol, self.protocol.lower())
+        return _named(self.protocol).network
 
     @property
     def capture_level(self) -> str:
         """How much of the dialogue is recorded: off, metadata, commands, content."""
         if self._level is None:
-            other = self._facts.client if self.side is Side.SERVER else self._ends[1]
-            self._level = settings().capture.level(Subject(self.protocol.lower(), other.host, self._device))
+            capture, protocol = settings().capture, _named(self.protocol).lower
+            self._level = capture.by_protocol.get(protocol)
+            if self._level is None:
+                other = self._facts.client if self.side is _SERVER else self._ends[1]
+                self._level = capture.level(Subject(protocol, other.host, self._device))
         return self._level
 
     @property
@@ -224,7 +255,7 @@ class Session:
     @property
     def ended(self) -> bool:
         """Whether the session is over."""
-        return self._stage is _Stage.ENDED
+        return self._stage is _ENDED
 
     @guard
     def set_username(self, username: str) -> None:
@@ -298,7 +329,8 @@ class Session:
 
     def cause(self, reason: str) -> None:
         """*reason* is why the session will end, unless a more specific one is seen (`ending.END_REASONS`)."""
-        self._end_reason = more_specific(self._end_reason, reason)
+        if self._stage is _NEW or self._gate is not None:  # else nobody asks
+            self._end_reason = more_specific(self._end_reason, reason)
 
     @property
     def end_reason(self) -> str | None:
@@ -355,18 +387,18 @@ class Session:
     def count_bytes(self, *, from_client: int = 0, from_server: int = 0) -> None:
         """So many more bytes of plaintext went over the connection."""
         if self._gate is not None:
-            server = self.side is Side.SERVER
+            server = self.side is _SERVER
             self._gate.tally.received += from_client if server else from_server
             self._gate.tally.sent += from_server if server else from_client
 
-    def on_end(self, last_words: Callable[[], None]) -> None:
-        """Call *last_words* when the session ends, while it can still record."""
-        self._last_words = last_words
+    def on_end(self, speaker: LastSpeaker) -> None:
+        """Let *speaker* say its last words when the session ends, while it can still record."""
+        self._last = speaker
 
     @property
     def listened_to(self) -> bool:
         """Whether anybody takes what this session says."""
-        if self._stage is _Stage.NEW:
+        if self._stage is _NEW:
             return not self._scope.silent
         return self._gate is not None and self._gate.listened_to
 
@@ -375,22 +407,23 @@ class Session:
     @property
     def started(self) -> bool:
         """Whether the session is on the wire."""
-        return self._stage is not _Stage.NEW
+        return self._stage is not _NEW
 
     def start(self) -> None:
         """Open the span and say so; done by the first event at the latest, and once."""
-        if self._stage is not _Stage.NEW or self._scope.tracer is None:
+        if self._stage is not _NEW or self._scope.tracer is None:
             return
         with _changing:
-            if self._stage is not _Stage.NEW:
+            if self._stage is not _NEW:
                 return
-            self._stage = _Stage.OPEN
+            self._stage = _OPEN
         if self._scope.silent:
             return  # it is still the current session of its task, and knows who the client is
-        server = self.side is Side.SERVER
+        server = self.side is _SERVER
+        named = _named(self.protocol)
         facts = self._starting_facts()
         self._span = self._scope.tracer.start_span(
-            f"{self.protocol} session",
+            named.span,
             # A server's connection is nobody's child: its context is that of whoever opened the listener.
             context=Context() if server else None,
             kind=SpanKind.SERVER if server else SpanKind.CLIENT,
@@ -399,8 +432,9 @@ class Session:
         )
         facts.attach(self._span)
         self.context = set_span_in_context(self._span, set_value(_KEY, self))
-        kind = Kind(self.side.value, self.network_name)
+        kind = named.server if server else named.client
         self._gate = Gate(self._scope, kind, facts, self._span, self.context, self.capture_level)
+        self._ends = _NO_ENDS  # the facts have them now
         live.add(self)
         self.record(SessionStart(facts=facts.without_twins()), timestamp=self._started_at)
         if self._early is not None:
@@ -408,7 +442,7 @@ class Session:
 
     def record_at_start(self, event: Event) -> None:
         """Record *event* now, or behind session.start when the session has not started yet."""
-        if self._stage is _Stage.NEW:
+        if self._stage is _NEW:
             self._early = event
         else:
             self.record(event)
@@ -418,9 +452,14 @@ class Session:
         self.start()
         attach(self.context)
 
-    @guard
     def record(self, event: Event, *, timestamp: int | None = None) -> None:
         """Say that *event* happened, now or at *timestamp* (ns). Everything on the wire passes here."""
+        try:  # of every event: so the guard stands here in full, without the call that its decorator is
+            self._record(event, timestamp)
+        except Exception as error:  # noqa: BLE001 - as in the guard
+            guard.failed(error)
+
+    def _record(self, event: Event, timestamp: int | None) -> None:
         if self._stage is not _OPEN:
             self.start()
             if not self._may_speak():
@@ -445,48 +484,55 @@ class Session:
     def beat(self, interval: float) -> None:
         """Say that the session goes on, when it is older than *interval* (s)."""
         age = time.monotonic() - self._started_clock
-        if self._stage is _Stage.OPEN and age >= interval:
+        if self._stage is _OPEN and age >= interval:
             self.record(SessionHeartbeat(duration=age))
 
-    @guard
     def end(self, reason: str | None = None) -> None:
         """End the session, because of *reason* unless a cause was seen. Done once."""
-        self.start()
-        with _changing:
-            if self._stage is not _Stage.OPEN:
-                return
-            self._stage = _Stage.ENDING
-            self._ender = threading.get_ident()
-        last_words, self._last_words = self._last_words, None
-        if last_words is not None:
+        if self._stage is _NEW:
             with guard:
-                last_words()
+                self.start()
+        with _changing:
+            if self._stage is not _OPEN:
+                return
+            self._stage = _ENDING
+            self._ender = threading.get_ident()
         if self._gate is not None and self._span is not None:  # somebody listens
-            if self._end_reason is None:
-                self.cause(reason or "_OTHER")
-            self._end_user()
-            self._close(self._gate, self._span)
-        self._stage = _Stage.ENDED
+            self._say_goodbye(self._gate, self._span, reason)
+        self._stage = _ENDED
         # The context held the session and the session the context: only the garbage collector would find them.
-        self.context = set_value(_KEY, None, self.context)
+        left = self.context.copy()
+        left.pop(_KEY, None)
+        self.context = Context(left)
+
+    @guard
+    def _say_goodbye(self, gate: Gate, span: Span, reason: str | None) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            with guard:
+                last.say_last_words()
+        if self._end_reason is None:
+            self.cause(reason or "_OTHER")
+        self._end_user()
+        self._close(gate, span)
 
     def discard(self) -> None:
         """Forget a session that has not started: a health check, our own probe."""
         with _changing:
-            if self._stage is _Stage.NEW:
-                self._stage = _Stage.ENDED
+            if self._stage is _NEW:
+                self._stage = _ENDED
 
     def disown(self) -> None:
         """This process is a fork: the session is its parent's, and nothing of it is said here."""
-        self._stage = _Stage.ENDED
-        self._last_words = None
+        self._stage = _ENDED
+        self._last = None
 
     # How it does it.
 
     def _may_speak(self) -> bool:
-        if self._stage is _Stage.OPEN:
+        if self._stage is _OPEN:
             return True
-        return self._stage is _Stage.ENDING and self._ender == threading.get_ident()
+        return self._stage is _ENDING and self._ender == threading.get_ident()
 
     def _without_quotes(self, event: Event) -> Event:
         """*event* without the text of a reply to a command in which the application raised.
@@ -505,7 +551,7 @@ class Session:
         self._facts.learn(ending)
         gate.ended(ending)
         self.record(SessionEnd(facts=self._facts.without_twins()))
-        self._stage = _Stage.ENDED
+        self._stage = _ENDED
         live.remove(self)
         if self._error_type is not None:
             span.set_status(StatusCode.ERROR, self._failure)
@@ -515,15 +561,16 @@ class Session:
     def _starting_facts(self) -> Facts:
         found: dict[str, Value] = {
             names.SESSION_ID: self.id,
-            names.SIDE: self.side.value,
+            names.SIDE: self.side._value_,
             names.PLAIN_SESSION_ID: self.id,
             names.PLAIN_PROTOCOL: self.protocol,
         }
-        if self.network_name is not None:
-            found[names.PROTOCOL_NAME] = self.network_name
+        network_name = self.network_name
+        if network_name is not None:
+            found[names.PROTOCOL_NAME] = network_name
         if self._device is not None:
             found[names.DEVICE_TYPE] = self._device
-        if self.side is Side.CLIENT:
+        if self.side is not _SERVER:
             found |= operation_in_context()
         self._facts.start(found, self.peer, *self._ends)
         return self._facts

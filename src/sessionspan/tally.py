@@ -47,10 +47,13 @@ class Tally:
     """The counts of one session."""
 
     __slots__ = (
-        "_ordinary_left",
-        "_refusals_left",
+        "_code",
+        "_enhanced",
+        "_max_events",
+        "_ordinary",
+        "_refusals",
         "_users",
-        "_vital_left",
+        "_vital",
         "accepted",
         "auth_failures",
         "auth_successes",
@@ -58,22 +61,27 @@ class Tally:
         "dropped",
         "events",
         "failed_commands",
-        "last_reply",
         "received",
         "rejected",
         "sent",
     )
 
     def __init__(self, max_events: int) -> None:
-        self._ordinary_left = max_events
-        self._vital_left = self._refusals_left = VITAL_EVENTS
+        self._max_events = max_events
+        self._ordinary = self._vital = self._refusals = 0  # that were admitted
         self._users: set[str | None] | None = None  # most sessions have none
         self.commands = self.failed_commands = 0
         self.auth_failures = self.auth_successes = 0
         self.received = self.sent = 0  # bytes of plaintext
         self.accepted = self.rejected = 0
         self.events = self.dropped = 0
-        self.last_reply: tuple[int | None, str | None] = (None, None)
+        self._code: int | None = None  # of the last reply
+        self._enhanced: str | None = None
+
+    @property
+    def last_reply(self) -> tuple[int | None, str | None]:
+        """Code and enhanced status of the last reply."""
+        return self._code, self._enhanced
 
     def count(self, event: Event) -> None:
         """Take *event* into the counts, recorded or not."""
@@ -84,7 +92,7 @@ class Tally:
             # A BYE to LOGOUT is what was asked for.
             failed = event.reply_status in _FAILED and (event.reply_status, event.command) != ("bye", "LOGOUT")
             self.failed_commands += failed
-            self.last_reply = (event.reply_code, event.reply_enhanced_status)
+            self._code, self._enhanced = event.reply_code, event.reply_enhanced_status
         elif kind is MailReception:
             self.accepted += 1
         elif kind is MailRejection:
@@ -107,17 +115,17 @@ class Tally:
             self.events += 1
             return True
         if event.refusal:
-            if self._refusals_left > 0:
-                self._refusals_left -= 1
+            if self._refusals < VITAL_EVENTS:
+                self._refusals += 1
                 self.events += 1
                 return True
         elif event.vital:
-            if self._vital_left > 0:
-                self._vital_left -= 1
+            if self._vital < VITAL_EVENTS:
+                self._vital += 1
                 self.events += 1
                 return True
-        elif self._ordinary_left > 0:
-            self._ordinary_left -= 1
+        elif self._ordinary < self._max_events:
+            self._ordinary += 1
             self.events += 1
             return True
         self.dropped += 1

@@ -39,6 +39,8 @@ _IANA: Final = {
 def handshake_of(transport: Any, mode: str) -> TLSEstablished | None:
     """The handshake of an asyncio *transport* as an event; None when it has none. *mode*: starttls, implicit."""
     ssl_object = transport.get_extra_info("ssl_object")
+    if ssl_object is None:
+        return None
     # Tests of libraries hand out mocks, which answer to everything.
     if not isinstance(ssl_object, (ssl.SSLObject, ssl.SSLSocket)):
         return None

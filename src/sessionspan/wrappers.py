@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from opentelemetry.context import attach, detach, get_current
 
@@ -19,6 +19,9 @@ from sessionspan.session import Session, current_session
 
 Function: TypeAlias = Callable[..., Any]
 Wrapper: TypeAlias = Callable[[Function], Function]
+
+
+_NO_KWARGS: Final[dict[str, Any]] = {}
 
 
 def before(look: Callable[..., None]) -> Wrapper:
@@ -125,12 +128,15 @@ def giving(name: str, position: int, look: Callable[..., Any]) -> Wrapper:
 
 def in_session(look: Callable[..., Session | None]) -> Wrapper:
     """Call inside the session that *look* returns, so that what the library starts there inherits it."""
-    look_safely = guard(look)
 
     def wrap(original: Function) -> Function:
         @functools.wraps(original)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
-            session = look_safely(*args, **kwargs)
+            session = None
+            try:  # several times in each session: so the guard stands here in full, without its own call
+                session = look(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - as in the guard
+                guard.failed(error)
             if session is None or session.ended:
                 return original(*args, **kwargs)
             # Attached and detached in one synchronous call: a context never crosses a yield.
@@ -158,7 +164,8 @@ def whole_session(look: Callable[..., Session | None], ends: Callable[..., None]
             session = look_safely(*args, **kwargs)
             if session is None:
                 return await original(*args, **kwargs)
-            if current_session() is not session:
+            kwargs = kwargs or _NO_KWARGS  # one less to keep while it is served
+            if get_current() is not session.context and current_session() is not session:
                 attach(session.context)  # for the rest of this task, which serves nothing else
             raised: BaseException | None = None
             try:

@@ -29,6 +29,13 @@ class Observer(Protocol):
     def unfinished(self) -> bool:
         """Whether the client would leave something half done if it went away now."""
 
+    @property
+    def in_content(self) -> bool:
+        """Whether what the client sends now is content, of which lines may be told some at a time.
+
+        Up to a line that is a dot, or to what the server says next.
+        """
+
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client; return the events that they complete."""
 

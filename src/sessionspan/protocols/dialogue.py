@@ -71,6 +71,7 @@ class Dialogue(Generic[P]):
         "_which",
         "end_reason",
     )
+    in_content = False  # each line is looked at
 
     def __init__(
         self,

@@ -20,13 +20,17 @@ def pieces(data: bytes) -> Iterator[bytes]:
         yield data[start : start + _PIECE]
 
 
+# What nobody has fed yet has this one, which stays empty: most lines come whole, and pass it.
+_NONE: Final = bytearray()
+
+
 class Lines:
     """Bytes in, lines out; each without its CRLF (or lone LF) and cut at `LINE_LIMIT`."""
 
     __slots__ = ("_buffer", "_head", "overflowed")
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = _NONE
         self._head: bytes | None = None  # of a line that is too long, while its rest is skipped
         self.overflowed = False
 
@@ -39,14 +43,20 @@ class Lines:
         """*data* as `next_line` would give it, when nothing waits and it is one whole line: how most come."""
         if self._buffer or self._head is not None or len(data) > LINE_LIMIT or data.find(b"\n") != len(data) - 1:
             return None
-        return data[:-1].rstrip(b"\r") if data else None
+        return data.rstrip(b"\r\n") if data else None  # the one LF is the last byte
 
     def feed(self, data: bytes) -> None:
         """Add *data*; what exceeds `HELD_LIMIT` while nobody reads is lost, and ``overflowed`` says so."""
         if len(self._buffer) + len(data) > HELD_LIMIT + LINE_LIMIT:
             self.overflowed = True
             data = data[: max(0, HELD_LIMIT + LINE_LIMIT - len(self._buffer))]
+        self._hold()
         self._buffer += data
+
+    def _hold(self) -> None:
+        """Have a buffer of one's own."""
+        if self._buffer is _NONE:
+            self._buffer = bytearray()
 
     def next_line(self) -> bytes | None:
         """The next whole line, or None."""
@@ -71,6 +81,7 @@ class Lines:
     def put_back(self, data: bytes) -> None:
         """*data* was taken but belongs to the lines that follow."""
         if data:
+            self._hold()
             self._buffer[:0] = data
 
     def clear(self) -> None:

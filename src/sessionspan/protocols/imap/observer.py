@@ -67,6 +67,7 @@ class IMAPObserver:
         "_who",
         "end_reason",
     )
+    in_content = False  # each line is looked at
 
     def __init__(
         self,

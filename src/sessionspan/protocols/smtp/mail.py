@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,13 +30,13 @@ class _Transaction:
 class Mail:
     """The mail transactions of one connection, one after the other."""
 
-    __slots__ = ("_count", "_lmtp", "_say", "_transaction", "hostname", "protocol")
+    __slots__ = ("_count", "_events", "_lmtp", "_transaction", "hostname", "protocol")
 
-    def __init__(self, lmtp: bool, say: Callable[[Event], None]) -> None:
+    def __init__(self, lmtp: bool, events: list[Event]) -> None:
         self.hostname: str | None = None  # what the client calls itself
         self.protocol = "LMTP" if lmtp else "SMTP"  # ESMTP after an EHLO
         self._lmtp = lmtp
-        self._say = say
+        self._events = events  # the observer's, to which ours are added
         self._transaction: _Transaction | None = None
         self._count = 0
 
@@ -121,7 +121,7 @@ class Mail:
         """*what* was refused with *reply*."""
         if sender is None and self._transaction is not None:
             sender = self._transaction.sender
-        self._say(
+        self._events.append(
             MailRejection(
                 sender=sender,
                 recipient=recipient,
@@ -156,7 +156,7 @@ class Mail:
         recipients: Sequence[str | None],
         count: int,
     ) -> None:
-        self._say(
+        self._events.append(
             MailReception(
                 spool_id=transaction.spool_id,
                 sender=transaction.sender,

@@ -31,6 +31,7 @@ from sessionspan.protocols.smtp.mail import Mail
 from sessionspan.protocols.smtp.replies import UNANSWERED, Replies, Reply
 
 _NOTHING: Final[tuple[Event, ...]] = ()
+_NO_CONTENT: Final = Content()
 
 PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 
@@ -90,8 +91,8 @@ class SMTPObserver:
         self._replies = Replies()
         self._pending: list[Pending] = []
         self._events: list[Event] = []
-        self._mail = Mail(lmtp, self._events.append)  # not a method of ours: that would be a cycle
-        self._content = Content()
+        self._mail = Mail(lmtp, self._events)
+        self._content = _NO_CONTENT  # a new one for each message
         self._chunk_left = 0
         self._chunking = False  # the server offers BDAT
         self._commands = 0
@@ -117,7 +118,7 @@ class SMTPObserver:
 
     def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
-        for reply in self._replies.feed(data):
+        for reply in self._replies.replies(data):
             self._replied(reply)
             if self._inbox.waiting:
                 self._read()  # what was held may be readable now
@@ -138,6 +139,11 @@ class SMTPObserver:
         if self._pending and self._pending[0].answered_for:
             return False  # LMTP: a message that was answered, for the first of its recipients at least
         return bool(self._pending) or self._mail.under_way
+
+    @property
+    def in_content(self) -> bool:
+        """Whether the client sends content whose end only its dot or the server's answer shows: in lock-step."""
+        return self._mode == _CONTENT and self._lockstep
 
     @property
     def taken(self) -> int:

@@ -39,25 +39,25 @@ class Reply(NamedTuple):
 UNANSWERED: Final = Reply(None, "none", None, "")
 
 
-class Replies:
+class Replies(Lines):
     """Reads replies; of one with many lines (``250-...``) the last line's text is kept."""
 
-    __slots__ = ("_chunking", "_lines")
+    __slots__ = ("_chunking",)
 
     def __init__(self) -> None:
-        self._lines = Lines()
+        super().__init__()
         self._chunking = False
 
-    def feed(self, data: bytes) -> Sequence[Reply]:
+    def replies(self, data: bytes) -> Sequence[Reply]:
         """Add *data*; return the replies that it completes."""
-        line = self._lines.only_line(data)
+        line = self.only_line(data)
         if line is not None:
             reply = self._take(line)
             return (reply,) if reply is not None else ()
         done: list[Reply] = []
         for piece in pieces(data):
-            self._lines.feed(piece)
-            while (line := self._lines.next_line()) is not None:
+            self.feed(piece)
+            while (line := self.next_line()) is not None:
                 reply = self._take(line)
                 if reply is not None:
                     done.append(reply)
