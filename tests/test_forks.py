@@ -275,7 +275,8 @@ def test_a_session_is_told_by_the_process_that_serves_it(tmp_path: Path, receive
         log_in(port, "child")
         receiver.wait_for_sessions(1)
         program.wait_for("left")
-        of_the_parent.quit()
+        assert of_the_parent._shortcmd("QUIT").startswith(b"+OK")  # type: ignore[attr-defined]
+        assert of_the_parent.file.read() == b""  # the server has closed, and its session is over
         of_the_parent.close()
         program.terminate()
         program.wait()
