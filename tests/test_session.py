@@ -12,6 +12,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import pytest
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
@@ -19,6 +20,7 @@ from opentelemetry.trace import StatusCode
 
 import sessionspan
 from sessionspan import current_session, live, own, session, settings
+from sessionspan.addresses import Address, address_of
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event, MailRejection, catalogue
 from sessionspan.protocols import Observer
 from sessionspan.protocols.ftp import FTPObserver
@@ -423,3 +425,13 @@ def test_every_name_is_ours_or_opentelemetrys() -> None:
 def test_every_event_says_what_it_is(event: type[Event]) -> None:
     assert event.__doc__
     assert not event.__doc__.startswith(event.__name__ + "(")
+
+
+class Endpoint(NamedTuple):
+    host: str
+    port: int
+
+
+@pytest.mark.parametrize("peer", [("192.0.2.7", 4000), Endpoint("192.0.2.7", 4000), ("192.0.2.7", 4000, 0, 0)])
+def test_a_named_tuple_is_an_address_as_a_plain_one(peer: tuple[Any, ...]) -> None:
+    assert address_of(peer) == Address("192.0.2.7", 4000)

@@ -50,6 +50,8 @@ def address_of(name: Any) -> Address:
         name = bytes(name).rstrip(b"\0").decode(errors="backslashreplace")
     if isinstance(name, str):
         return Address(name) if name else UNKNOWN
+    if isinstance(name, tuple) and len(name) >= 2 and isinstance(name[0], str) and isinstance(name[1], int):
+        return Address(_normal(name[0]), name[1])  # a named one
     return UNKNOWN
 
 

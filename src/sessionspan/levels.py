@@ -62,18 +62,14 @@ class Capture:
 
     def level(self, subject: Subject) -> str:
         """The level for sessions of *subject*."""
-        known = self.by_protocol.get(subject.protocol)
-        return known if known is not None else self._find(subject)
+        return next((rule.level for rule in reversed(self.rules) if rule.fits(subject)), self.base)
 
     @functools.cached_property
     def by_protocol(self) -> dict[str, str]:
         """The levels of the protocols, where the rules ask for nothing else."""
         if any(":" in rule.selector for rule in self.rules):
             return {}
-        return {protocol: self._find(Subject(protocol)) for protocol in PROTOCOLS}
-
-    def _find(self, subject: Subject) -> str:
-        return next((rule.level for rule in reversed(self.rules) if rule.fits(subject)), self.base)
+        return {protocol: self.level(Subject(protocol)) for protocol in PROTOCOLS}
 
 
 def parse(text: str) -> Capture:
