@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 CORE = ROOT / "src" / "sessionspan"
 INSTRUMENTATION = ROOT / "instrumentation"
 # What is for the process as a whole, not for an instrumentation: these may know the SDK.
-ABOVE_THE_CORE = ("distro.py", "sdk_records.py", "sdk_spans.py", "testing.py", "sinks/", "cli/")
+ABOVE_THE_CORE = ("distro.py", "sdk_limits.py", "sdk_records.py", "sdk_spans.py", "testing.py", "sinks/", "cli/")
 
 
 def sources(folder: Path) -> list[Path]:
@@ -51,6 +51,7 @@ def test_nothing_in_the_core_imports_an_instrumentation(path: Path) -> None:
 def test_the_core_imports_nothing_of_what_stands_above_it(path: Path) -> None:
     above = (
         "sessionspan.distro",
+        "sessionspan.sdk_limits",
         "sessionspan.sdk_records",
         "sessionspan.sdk_spans",
         "sessionspan.testing",

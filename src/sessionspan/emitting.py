@@ -7,11 +7,11 @@ only when the application itself has loaded the SDK: the core imports none.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from opentelemetry.trace import TraceFlags
 
+from sessionspan import sdk
 from sessionspan.guard import guard
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from sessionspan.events import Value
-
-_SDK = "opentelemetry.sdk."
 
 Where: TypeAlias = tuple[int, int, TraceFlags]  # trace_id, span_id, trace_flags
 
@@ -85,13 +83,12 @@ class PlainEmitter:
 
 def emitter_of(logger: Logger) -> Emitter:
     """The cheapest emitter for *logger* (no proxy) that says the same as the API's."""
-    shorter: Emitter | None = None
-    if type(logger).__module__.startswith(_SDK):
-        shorter = _of_the_sdk(logger)
+    shorter = _of_the_sdk(logger)
     return shorter if shorter is not None else PlainEmitter(logger)
 
 
 @guard
 def _of_the_sdk(logger: Logger) -> Emitter | None:
-    found: Emitter | None = importlib.import_module("sessionspan.sdk_records").emitter_of(logger)
+    sdk_records = sdk.knowing(type(logger), "sessionspan.sdk_records")
+    found: Emitter | None = sdk_records.emitter_of(logger) if sdk_records is not None else None
     return found

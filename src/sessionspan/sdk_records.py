@@ -8,7 +8,7 @@ size already. Processors and exporters get what they always get: a record whose 
 from __future__ import annotations
 
 from time import time_ns
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
@@ -16,11 +16,11 @@ from opentelemetry.sdk._logs import Logger, ReadWriteLogRecord
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.trace import TraceFlags
 
+from sessionspan.sdk_limits import permit
+
 if TYPE_CHECKING:
     from sessionspan.emitting import Emitter, Where
     from sessionspan.events import Value
-
-ATTRIBUTES: Final = 128  # the SDK's default limit (OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT); no event has so many
 
 
 def emitter_of(logger: Any) -> Emitter | None:
@@ -59,13 +59,10 @@ class _Emitter:
     @property
     def limits_permit(self) -> bool:
         """Whether nothing of ours exceeds the limits that the SDK has been given."""
-        counts = [getattr(self._limits, name, None) for name in ("max_log_record_attributes", "max_attributes")]
-        lengths = [
-            getattr(self._limits, name, None)
-            for name in ("max_log_record_attribute_length", "max_attribute_length")
-        ]
-        return all(count is None or count >= ATTRIBUTES for count in counts) and not any(
-            length is not None for length in lengths
+        return permit(
+            self._limits,
+            counts=("max_log_record_attributes", "max_attributes"),
+            lengths=("max_log_record_attribute_length", "max_attribute_length"),
         )
 
     def emit(

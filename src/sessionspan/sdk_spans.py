@@ -16,11 +16,11 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event, Span
 from opentelemetry.sdk.util import BoundedList
 
+from sessionspan.sdk_limits import permit
+
 if TYPE_CHECKING:
     from sessionspan.events import Value
     from sessionspan.span_writer import SpanWriter
-
-ATTRIBUTES: Final = 128  # the SDK's default limit (OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT); nothing of ours has so many
 
 
 def takes_finished(span: Any) -> bool:
@@ -33,9 +33,11 @@ def takes_finished(span: Any) -> bool:
 @functools.lru_cache(maxsize=16)
 def _permit(limits: Any) -> bool:
     """Whether nothing of ours exceeds *limits*, which all spans of a provider share."""
-    lengths = limits.max_attribute_length, limits.max_span_attribute_length
-    counts = limits.max_event_attributes, limits.max_span_attributes
-    return lengths == (None, None) and all(count is None or count >= ATTRIBUTES for count in counts)
+    return permit(
+        limits,
+        counts=("max_event_attributes", "max_span_attributes"),
+        lengths=("max_attribute_length", "max_span_attribute_length"),
+    )
 
 
 class _Unused(BoundedList[Any]):

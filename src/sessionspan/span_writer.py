@@ -7,19 +7,16 @@ application itself has loaded the SDK: the core imports none.
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
+from sessionspan import sdk
 from sessionspan.guard import guard
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
     from sessionspan.events import Value
-
-_SDK: Final = "opentelemetry.sdk."
 
 
 class SpanWriter(Protocol):
@@ -53,12 +50,10 @@ BY_API: Final = _ByAPI()
 
 def writer_of(span: Span) -> SpanWriter:
     """The cheapest writer for *span* that says the same as the API's."""
-    sdk = _sdk_spans(type(span))
-    return sdk.WRITER if sdk is not None and sdk.takes_finished(span) else BY_API
+    return _of_the_sdk(span) or BY_API
 
 
-@functools.cache
 @guard
-def _sdk_spans(kind: type[Span]) -> Any:
-    """`sessionspan.sdk_spans`, for the SDK's kind of span."""
-    return importlib.import_module("sessionspan.sdk_spans") if kind.__module__.startswith(_SDK) else None
+def _of_the_sdk(span: Span) -> SpanWriter | None:
+    sdk_spans = sdk.knowing(type(span), "sessionspan.sdk_spans")
+    return sdk_spans.WRITER if sdk_spans is not None and sdk_spans.takes_finished(span) else None
