@@ -13,11 +13,19 @@ from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span, SpanKind, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    set_span_in_context,
+)
 
-from sessionspan.emitting import Emitter, PlainEmitter, emitter_of, is_sampled, where_of
+from sessionspan.emitting import Emitter, PlainEmitter, emitter_of, is_sampled
 from sessionspan.ids import new_uuid
-from sessionspan.sdk_records import _Record
+from sessionspan.sdk.records import _Record
 from sessionspan.span_writer import BY_API, writer_of
 
 ATTRIBUTES: dict[str, Any] = {
@@ -64,7 +72,7 @@ def logged(kept: Kept) -> Any:
 def said_of(emitter: Emitter, kept: Kept, span: Span) -> tuple[dict[str, Any], dict[str, Any]]:
     """The record that *emitter* makes of one event: its fields, and what is around it."""
     context = set_span_in_context(span, Context())
-    emitter.emit("e", 5, SeverityNumber.WARN, "e MAIL", dict(ATTRIBUTES), where_of(span), context)
+    emitter.emit("e", 5, SeverityNumber.WARN, "e MAIL", dict(ATTRIBUTES), span.get_span_context(), context)
     record = kept.records.pop()
     # Of what is not in the object itself its class has the value.
     fields = {name: getattr(record.log_record, name) for name in vars(LogRecord(context=Context()))}
@@ -90,8 +98,8 @@ def test_a_record_that_was_handed_over_finished_is_what_the_api_makes() -> None:
 def test_a_copy_of_a_record_has_all_of_it_and_a_context_of_its_own() -> None:
     kept = Kept()
     span = traced(kept)
-    said_of_it = emitter_of(logged(kept))
-    said_of_it.emit("e", 5, SeverityNumber.WARN, "e", {}, where_of(span), set_span_in_context(span, Context()))
+    where, context = span.get_span_context(), set_span_in_context(span, Context())
+    emitter_of(logged(kept)).emit("e", 5, SeverityNumber.WARN, "e", {}, where, context)
     record = kept.records[0].log_record
     assert type(record) is _Record
     record.severity_text, record.body = "WARNING", "rewritten by a processor"
@@ -169,10 +177,10 @@ def test_a_span_that_is_not_the_sdks_is_written_by_the_api(span: Span) -> None:
 
 def test_no_tracer_at_all_is_not_unsampled() -> None:
     kept = Kept()
-    assert is_sampled(where_of(INVALID_SPAN))
-    assert is_sampled(where_of(traced(kept)))
-    trace_id, span_id, flags = where_of(traced(kept))
-    assert not is_sampled((trace_id, span_id, type(flags)(0)))
+    assert is_sampled(INVALID_SPAN.get_span_context())
+    sampled = traced(kept).get_span_context()
+    assert is_sampled(sampled)
+    assert not is_sampled(SpanContext(sampled.trace_id, sampled.span_id, False, TraceFlags(0)))
 
 
 def test_an_id_is_a_uuid_of_version_4_and_a_new_one_each_time() -> None:

@@ -70,7 +70,7 @@ def activity_data(activity: str, event: Event, timestamp: int, facts: Facts, vie
 
     *view* is that of the session's log events.
     """
-    known: Mapping[str, Value] = view.redact(event, facts.identity.copy())
+    known: Mapping[str, Value] = view.redact(event, facts.identity)
     data: Data = {
         "log_id": log_id(),
         "log_subid": facts.auth_sequence,

@@ -1,13 +1,13 @@
 """How an event becomes a log record: by the logger's API, or by a shorter way that the SDK leaves open.
 
 The API's way cleans and copies the attributes of every record, which the gate has done already. Where the logger
-is the SDK's own, `sessionspan.sdk_records` knows how to hand over a finished record. It is loaded by name, and
+is the SDK's own, `sessionspan.sdk.records` knows how to hand over a finished record. It is loaded by name, and
 only when the application itself has loaded the SDK: the core imports none.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from opentelemetry.trace import TraceFlags
 
@@ -17,23 +17,14 @@ from sessionspan.guard import guard
 if TYPE_CHECKING:
     from opentelemetry._logs import Logger, SeverityNumber
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import SpanContext
 
     from sessionspan.events import Value
 
-Where: TypeAlias = tuple[int, int, TraceFlags]  # trace_id, span_id, trace_flags
 
-
-def where_of(span: Span) -> Where:
-    """Where the records of *span* belong; read once for all of them, since each property is a call."""
-    context = span.get_span_context()
-    return context.trace_id, context.span_id, context.trace_flags
-
-
-def is_sampled(where: Where) -> bool:
+def is_sampled(where: SpanContext) -> bool:
     """Whether a span is; no TracerProvider at all gives an invalid context, and that is not unsampled."""
-    trace_id, span_id, flags = where
-    return bool(flags & TraceFlags.SAMPLED) or not (trace_id and span_id)
+    return bool(where.trace_flags & TraceFlags.SAMPLED) or not (where.trace_id and where.span_id)
 
 
 class Emitter(Protocol):
@@ -46,7 +37,7 @@ class Emitter(Protocol):
         severity: SeverityNumber,
         body: str,
         attributes: dict[str, Value],
-        where: Where,
+        where: SpanContext,
         context: Context,
     ) -> None:
         """Emit one event of *timestamp* (ns) in *context*, whose span is *where*; *attributes* are given away."""
@@ -67,7 +58,7 @@ class PlainEmitter:
         severity: SeverityNumber,
         body: str,
         attributes: dict[str, Value],
-        where: Where,
+        where: SpanContext,
         context: Context,
     ) -> None:
         """See `Emitter`."""
@@ -89,6 +80,6 @@ def emitter_of(logger: Logger) -> Emitter:
 
 @guard
 def _of_the_sdk(logger: Logger) -> Emitter | None:
-    sdk_records = sdk.knowing(type(logger), "sessionspan.sdk_records")
+    sdk_records = sdk.knowing(type(logger), "sessionspan.sdk.records")
     found: Emitter | None = sdk_records.emitter_of(logger) if sdk_records is not None else None
     return found

@@ -49,12 +49,12 @@ def operation_in_context() -> Mapping[str, Value]:
 
 
 class Facts:
-    """The facts of one session; once it has a span, what is learnt goes there at once."""
+    """The facts of one session; while its span is open, what is learnt goes there at once."""
 
     __slots__ = ("_identity", "_span", "_writer", "auth_sequence", "authenticated", "client", "user", "values")
 
     def __init__(self, values: dict[str, Value], client: Address = UNKNOWN) -> None:
-        self.values = values
+        self.values = _sharing_keys(values)
         self.client = client
         self.user: str | None = None
         self.authenticated = False
@@ -78,7 +78,12 @@ class Facts:
         """*span* was started with these facts; later ones are set on it."""
         self._span = span
         self._writer = writer_of(span)
-        self._writer.begin(span)
+        self._writer.begin(span, self.values)
+
+    def detach(self) -> None:
+        """The span is about to end: what is learnt later stays here."""
+        self._span = None
+        self.values = self.values.copy()  # which may be lent to the span
 
     def learn(self, facts: Mapping[str, Value]) -> None:
         """Add *facts*."""
@@ -152,14 +157,27 @@ class Facts:
 
     @property
     def identity(self) -> dict[str, Value]:
-        """Who and what this session is, as on every event; built once, and again when it changes."""
-        identity = self._identity
-        if identity is None:
-            identity = {key: self.values[key] for key in _IDENTITY if key in self.values}
-            identity.update(self._shown_user())
-            identity[names.AUTH_SEQUENCE] = self.auth_sequence
-            self._identity = identity
+        """Who and what this session is, as on every event; it is given away, so that the rest can be added."""
+        known = self._identity
+        if known is None:
+            known = {key: self.values[key] for key in _IDENTITY if key in self.values}
+            known.update(self._shown_user())
+            self._identity = known
+        identity = known.copy()
+        identity[names.AUTH_SEQUENCE] = self.auth_sequence  # not kept: a sixth key doubles a dictionary
         return identity
+
+
+class _Known:
+    """Has the facts of a session as its attributes."""
+
+
+def _sharing_keys(values: dict[str, Value]) -> dict[str, Value]:
+    """*values* in a dictionary of half the size: those of objects share the table of their keys (PEP 412)."""
+    kept: dict[str, Value] = vars(_Known())
+    for key, value in values.items():  # not by `update`, which would take over the table of *values*
+        kept[key] = value
+    return kept
 
 
 def _address(found: dict[str, Value], host_key: str, port_key: str, address: Address) -> None:

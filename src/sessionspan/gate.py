@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from sessionspan import names
 from sessionspan.activity_log import activity_log
 from sessionspan.display import display_line
-from sessionspan.emitting import is_sampled, where_of
+from sessionspan.emitting import is_sampled
 from sessionspan.events import Event, SessionEnd, Value
 from sessionspan.facts import OPERATION, Facts, operation_in_context
 from sessionspan.metrics import Kind, Metrics
@@ -24,9 +24,9 @@ from sessionspan.span_events import SpanEvents
 from sessionspan.tally import Tally
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, SpanContext
 
-    from sessionspan.emitting import Emitter, Where
+    from sessionspan.emitting import Emitter
 
 
 class Gate:
@@ -54,7 +54,7 @@ class Gate:
         self._kind = kind
         self._facts = facts
         self._span = span
-        self._where = where_of(span)
+        self._where = span.get_span_context()
         self._context = context
         chosen = settings()
         self.tally = Tally(chosen.max_events)
@@ -133,14 +133,19 @@ class Gate:
         self._context = Context()  # which holds the session, which holds this gate
 
     def _emit(self, emitter: Emitter, event: Event, timestamp: int) -> None:
-        identity = self._facts.identity.copy()
+        identity = self._facts.identity
         if self._of_a_client:
             _move_to_operation(identity)
         emit(emitter, event, self._views.logs.redact(event, identity), self._where, self._context, timestamp)
 
 
 def emit(
-    emitter: Emitter, event: Event, attributes: dict[str, Value], where: Where, context: Context, timestamp: int
+    emitter: Emitter,
+    event: Event,
+    attributes: dict[str, Value],
+    where: SpanContext,
+    context: Context,
+    timestamp: int,
 ) -> None:
     """Export *event* of *timestamp* (ns) as a log record with *attributes*, which have passed the rules."""
     failed = type(event) is SessionEnd and names.ERROR_TYPE in attributes

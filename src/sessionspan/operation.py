@@ -16,7 +16,6 @@ from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from sessionspan import names, own
-from sessionspan.emitting import where_of
 from sessionspan.events import (
     Event,
     OperationFailure,
@@ -168,6 +167,6 @@ class operation:
         emitter = own.scope().emitter() if settings().events != "span" else None
         if emitter is not None and self._span is not None:
             attributes = self._views.logs.redact(event, dict(self._facts))
-            emit(emitter, event, attributes, where_of(self._span), self.context, now)
+            emit(emitter, event, attributes, self._span.get_span_context(), self.context, now)
         if self._events is not None:
             self._events.add(event, now, None)

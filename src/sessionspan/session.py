@@ -556,6 +556,7 @@ class Session:
         if self._error_type is not None:
             span.set_status(StatusCode.ERROR, self._failure)
         gate.close()
+        self._facts.detach()
         span.end()
 
     def _starting_facts(self) -> Facts:

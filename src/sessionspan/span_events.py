@@ -29,7 +29,7 @@ _ALWAYS: Final = (names.USER_NAME, names.USER_HASH)
 class SpanEvents:
     """The first and the last events of a session, on its span."""
 
-    __slots__ = ("_first_left", "_last", "_on_span", "_span", "_unspanned", "_view", "_writer")
+    __slots__ = ("_first_left", "_last", "_last_limit", "_on_span", "_span", "_unspanned", "_view", "_writer")
 
     def __init__(self, span: Span, on_span: Mapping[str, Value], view: View) -> None:
         limit = _event_limit(span)
@@ -39,7 +39,8 @@ class SpanEvents:
         self._view = view
         self._on_span = on_span  # the span's own attributes, as they become known
         self._first_left = first
-        self._last: deque[tuple[Event, int, int | None]] = deque(maxlen=min(LAST, limit - first))
+        self._last_limit = min(LAST, limit - first)
+        self._last: deque[tuple[Event, int, int | None]] | None = None  # most sessions end before they need it
         self._unspanned = 0
 
     def add(self, event: Event, timestamp: int, auth_sequence: int | None) -> None:
@@ -51,13 +52,15 @@ class SpanEvents:
             self._first_left -= 1
             self._put(event, timestamp, auth_sequence)
             return
-        if len(self._last) == self._last.maxlen:
+        if self._last is None:
+            self._last = deque(maxlen=self._last_limit)
+        if len(self._last) == self._last_limit:
             self._unspanned += 1
         self._last.append((event, timestamp, auth_sequence))
 
     def missing_after_one_more(self) -> int:
         """How many events will be in the logs but not on the span, once one more was added."""
-        full = self._first_left == 0 and len(self._last) == self._last.maxlen
+        full = self._first_left == 0 and len(self._last or ()) == self._last_limit
         return self._unspanned + full
 
     def flush(self) -> None:

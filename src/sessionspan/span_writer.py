@@ -1,7 +1,7 @@
 """How attributes and events get onto a span: by the API, or by a shorter way that the SDK leaves open.
 
 The API's way cleans and copies what the gate has cleaned already. Where the span is the SDK's own,
-`sessionspan.sdk_spans` knows how to hand over what is finished. It is loaded by name, and only when the
+`sessionspan.sdk.spans` knows how to hand over what is finished. It is loaded by name, and only when the
 application itself has loaded the SDK: the core imports none.
 """
 
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 class SpanWriter(Protocol):
     """Writes what passed the gate onto spans of one kind."""
 
-    def begin(self, span: Span) -> None:
-        """*span* has started, and will be open for long."""
+    def begin(self, span: Span, attributes: dict[str, Value]) -> None:
+        """*span* has started, with *attributes*, and will be open for long.
+
+        The dictionary is lent, and changes with what is set: neither side has a copy until it needs one.
+        """
 
     def set(self, span: Span, attributes: Mapping[str, Value]) -> None:
         """Set *attributes* on *span*."""
@@ -35,7 +38,7 @@ class SpanWriter(Protocol):
 class _ByAPI:
     """Writes by the API, onto whatever span there is."""
 
-    def begin(self, span: Span) -> None:
+    def begin(self, span: Span, attributes: dict[str, Value]) -> None:
         pass
 
     def set(self, span: Span, attributes: Mapping[str, Value]) -> None:
@@ -55,5 +58,5 @@ def writer_of(span: Span) -> SpanWriter:
 
 @guard
 def _of_the_sdk(span: Span) -> SpanWriter | None:
-    sdk_spans = sdk.knowing(type(span), "sessionspan.sdk_spans")
+    sdk_spans = sdk.knowing(type(span), "sessionspan.sdk.spans")
     return sdk_spans.WRITER if sdk_spans is not None and sdk_spans.takes_finished(span) else None

@@ -1,0 +1,145 @@
+"""An open span of the SDK in less memory: a server keeps one for each idle connection.
+
+The span's own containers are replaced by others of their kind, which take what they have not got yet once they
+need it. Who reads the span, or writes to it, finds what he always finds.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import ItemsView, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.util import BoundedList
+
+if TYPE_CHECKING:
+    from sessionspan.events import Value
+
+
+def lighten(span: Any, attributes: dict[str, Value]) -> None:
+    """Let *span*, which has started with *attributes*, have them in this dictionary, and its lists as tuples."""
+    made = span._attributes
+    if _has_nothing_but(attributes, made):
+        made._dict = attributes  # for a processor that has kept the mapping
+        span._attributes = Lent(attributes, made.maxlen)
+    for name in ("_events", "_links"):
+        made = getattr(span, name)
+        if _is_empty(made):
+            setattr(span, name, Few(made._dq.maxlen))
+
+
+def _has_nothing_but(attributes: dict[str, Value], made: Any) -> bool:
+    """Whether *made* is of the SDK's own kind, and neither a sampler nor a processor has added anything."""
+    return type(made) is BoundedAttributes and not made.dropped and made._dict == attributes
+
+
+def _is_empty(made: Any) -> bool:
+    """Whether *made* is a list of the SDK's own kind, into which no processor has put anything."""
+    return type(made) is BoundedList and not made
+
+
+class Lent(BoundedAttributes):
+    """The attributes of a span, in the dictionary of what its session knows, until somebody else sets one here.
+
+    A second dictionary of the same would be half a kilobyte.
+    """
+
+    _has_its_own = False
+
+    def __init__(self, lent: dict[str, Value], maxlen: int | None) -> None:
+        self._dict = lent  # type: ignore[assignment]  # all other fields: see `_leave_the_rest_to_the_class`
+        self.maxlen = maxlen
+
+    def _have_its_own(self) -> None:
+        with _changing:
+            if not self._has_its_own:
+                self._dict = self._dict.copy()
+                self._has_its_own = True
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._have_its_own()
+        super().__setitem__(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        self._have_its_own()
+        super().__delitem__(key)
+
+    def _set_items(self, attributes: Mapping[str, Any]) -> None:
+        self._have_its_own()
+        super()._set_items(attributes)
+
+    # The session may learn something while somebody reads.
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._dict))
+
+    def items(self) -> ItemsView[str, Any]:
+        """What they are now."""
+        return self._dict.copy().items()
+
+
+def _leave_the_rest_to_the_class() -> None:
+    """What attributes have besides in this version of the SDK, their lock among it, all that are lent share."""
+    for name, value in vars(BoundedAttributes(immutable=False)).items():
+        if name not in ("_dict", "maxlen"):
+            setattr(Lent, name, value)
+
+
+class Few(BoundedList[Any]):
+    """A list of events or links as a tuple: the SDK's deque is 760 bytes, used or not.
+
+    The span holds its lock while it adds something, and who reads has a tuple that does not change.
+    """
+
+    dropped = 0
+
+    def __init__(self, maxlen: int | None) -> None:
+        self._items: tuple[Any, ...] = ()
+        self._maxlen = maxlen
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BoundedList[Any]:
+        copied = BoundedList[Any].from_seq(self._maxlen, copy.deepcopy(self._items, memo))
+        copied.dropped = self.dropped
+        return copied
+
+    def __repr__(self) -> str:
+        return f"BoundedList({[*self._items]}, maxlen={self._maxlen})"
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._items[index]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._items)
+
+    def append(self, item: Any) -> None:
+        """Add *item*; without room for it the oldest one goes."""
+        self.extend((item,))
+
+    def extend(self, seq: Sequence[Any]) -> None:
+        """Add the items of *seq*; without room for them the oldest ones go."""
+        items = (*self._items, *seq)
+        if self._maxlen is not None and len(items) > self._maxlen:
+            self.dropped += len(items) - self._maxlen
+            items = items[len(items) - self._maxlen :]
+        self._items = items
+
+
+_changing = threading.Lock()  # held while a dictionary is copied
+
+
+def _renew_locks() -> None:
+    """This process is a fork, and a lock may be held by a thread that is not here."""
+    global _changing
+    _changing = threading.Lock()
+    _leave_the_rest_to_the_class()
+
+
+_leave_the_rest_to_the_class()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_locks)

@@ -1,0 +1,66 @@
+"""Finished attributes and events for the SDK's span: what passed our gate is not cleaned and copied once more.
+
+``Span.set_attributes`` and ``Span.add_event`` clean each value, which costs more than all that the gate does with
+it; ours are scalars and tuples of strings, bounded in number and size already. Processors and exporters get what
+they always get: attributes in the span's own `BoundedAttributes`, and each `Event` with a mapping of its own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.trace import Event, Span
+
+from sessionspan.sdk.limits import permit
+from sessionspan.sdk.memory import Lent, lighten
+
+if TYPE_CHECKING:
+    from sessionspan.events import Value
+    from sessionspan.span_writer import SpanWriter
+
+
+def takes_finished(span: Any) -> bool:
+    """Whether *span* is of the kind that this module knows, and limits attributes no further than we do."""
+    if not isinstance(span, Span) or type(span).set_attributes is not Span.set_attributes:
+        return False
+    return type(span._attributes) in (BoundedAttributes, Lent) and _permit(span._limits)
+
+
+@functools.lru_cache(maxsize=16)
+def _permit(limits: Any) -> bool:
+    """Whether nothing of ours exceeds *limits*, which all spans of a provider share."""
+    return permit(
+        limits,
+        counts=("max_event_attributes", "max_span_attributes"),
+        lengths=("max_attribute_length", "max_span_attribute_length"),
+    )
+
+
+class _Writer:
+    """Writes onto spans that take what is finished."""
+
+    def begin(self, span: Any, attributes: dict[str, Value]) -> None:
+        """See `sessionspan.span_writer.SpanWriter`."""
+        lighten(span, attributes)
+
+    def set(self, span: Any, attributes: Mapping[str, Value]) -> None:
+        """See `sessionspan.span_writer.SpanWriter`."""
+        kept = span._attributes
+        with span._lock:
+            if span._end_time is None and (
+                kept.maxlen is None or len(kept._dict) + len(attributes) <= kept.maxlen
+            ):
+                with kept._lock:
+                    kept._dict.update(attributes)
+                return
+        span.set_attributes(attributes)  # which says what is wrong, or leaves the oldest ones out
+
+    def add(self, span: Any, name: str, attributes: dict[str, Value], timestamp: int) -> None:
+        """See `sessionspan.span_writer.SpanWriter`."""
+        span._add_event(Event(name, attributes, timestamp))
+
+
+WRITER: Final[SpanWriter] = _Writer()

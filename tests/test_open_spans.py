@@ -1,0 +1,234 @@
+"""An open span of the SDK takes less memory under us, and is what it always is for everybody else."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.attributes import BoundedAttributes
+from opentelemetry.sdk.trace import Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, Sampler, SamplingResult
+from opentelemetry.sdk.util import BoundedList
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from sessionspan import own, session
+from sessionspan.sdk import memory
+from sessionspan.sdk.memory import Few, Lent, lighten
+from sessionspan.testing import Recorder
+
+PEER = ("192.0.2.7", 40000)
+OTHER = SpanContext(1, 2, False, TraceFlags(1))
+
+
+@pytest.fixture(autouse=True)
+def recorded(recorder: Recorder) -> Iterator[None]:
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
+    yield
+    own.SCOPE.unbind()
+
+
+def current_span() -> Any:
+    return trace.get_current_span()
+
+
+def facts_of(recorder: Recorder) -> dict[str, Any]:
+    """What session.end, the last event, says of its session."""
+    return dict(recorder.events[-1].attributes)
+
+
+def test_a_session_and_its_span_have_one_dictionary(recorder: Recorder) -> None:
+    with session("SMTP", peer=PEER) as s:
+        assert type(current_span()._attributes) is Lent
+        assert current_span()._attributes._dict is s._facts.values
+        s.set_username("ann")
+        assert current_span().attributes["user.name"] == "ann"
+    assert (recorder.wait_for_session().attributes or {})["user.name"] == "ann"
+
+
+def test_what_an_application_sets_on_the_span_is_none_of_the_sessions_facts(recorder: Recorder) -> None:
+    with session("SMTP", peer=PEER) as s:
+        current_span().set_attribute("client.address", "spoofed")
+        current_span().set_attributes({"shop.order": 7})
+        s.set_username("ann")
+    on_span = recorder.wait_for_session().attributes or {}
+    assert (on_span["client.address"], on_span["shop.order"], on_span["user.name"]) == ("spoofed", 7, "ann")
+    assert on_span["sessionspan.end_reason"] == "local_close"
+    assert facts_of(recorder)["client.address"] == "192.0.2.7"
+    assert "shop.order" not in facts_of(recorder)
+    assert {event["client.address"] for event in recorder.events} == {"192.0.2.7"}
+
+
+def test_many_attributes_of_an_application_push_the_sessions_out_on_the_span_only(
+    recorder: Recorder,
+) -> None:
+    with session("SMTP", peer=PEER):
+        for number in range(200):
+            current_span().set_attribute(f"a{number}", number)
+    span = recorder.spans[-1]
+    assert len(span.attributes or {}) == 128
+    assert span.dropped_attributes > 80
+    assert facts_of(recorder)["network.transport"] == "tcp"
+
+
+class Marks(SpanProcessor, Sampler):
+    """Sets an attribute of its own on each span: as a processor, or as a sampler."""
+
+    def on_start(self, span: Span, parent_context: Any = None) -> None:
+        span.set_attribute("from.processor", True)
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        attributes = kwargs.get("attributes") or args[4]
+        return SamplingResult(Decision.RECORD_AND_SAMPLE, {**attributes, "from.sampler": True})
+
+    def get_description(self) -> str:
+        return "marks"
+
+
+@pytest.mark.parametrize("source", ["processor", "sampler"])
+def test_what_others_set_at_the_start_is_on_the_span_only(recorder: Recorder, source: str) -> None:
+    provider = TracerProvider(sampler=Marks() if source == "sampler" else ALWAYS_ON, shutdown_on_exit=False)
+    if source == "processor":
+        provider.add_span_processor(Marks())
+    provider.add_span_processor(recorder)
+    own.SCOPE.bind(provider, recorder.logger_provider)
+    with session("SMTP", peer=PEER):
+        pass
+    span = recorder.wait_for_session()
+    assert (span.attributes or {})[f"from.{source}"] is True
+    assert (span.attributes or {})["sessionspan.end_reason"] == "local_close"
+    assert f"from.{source}" not in facts_of(recorder)
+
+
+def test_a_processor_that_kept_the_attributes_sees_what_is_learnt(recorder: Recorder) -> None:
+    class Keeps(SpanProcessor):
+        def on_start(self, span: Span, parent_context: Any = None) -> None:
+            kept.append(span.attributes)
+
+    kept: list[Any] = []
+    recorder.tracer_provider.add_span_processor(Keeps())
+    with session("SMTP", peer=PEER) as s:
+        s.set_username("ann")
+        assert kept[0]["user.name"] == "ann"
+
+
+def test_what_is_learnt_after_the_end_is_not_on_a_span_that_is_exported(recorder: Recorder) -> None:
+    with session("SMTP", peer=PEER) as s:
+        pass
+    exported = recorder.wait_for_session()
+    before = dict(exported.attributes or {})
+    s._facts.learn({"sessionspan.mail.accepted.count": 99})
+    assert dict(exported.attributes or {}) == before
+    with pytest.raises(TypeError):
+        exported._attributes["x"] = 1  # type: ignore[index]  # the SDK's own are immutable now, too
+
+
+def test_a_reader_of_the_attributes_is_not_disturbed_by_what_is_learnt() -> None:
+    facts: dict[str, Any] = {"a": 1, "b": 2}
+    attributes = Lent(facts, 128)
+    keys, items = iter(attributes), iter(attributes.items())
+    facts["c"] = 3
+    assert list(keys) == ["a", "b"]
+    assert list(items) == [("a", 1), ("b", 2)]
+    assert dict(attributes) == facts
+
+
+def test_lent_attributes_are_as_those_of_the_sdk() -> None:
+    given: dict[str, Any] = {"a": 1, "b": ("x", "y")}
+    theirs, ours = BoundedAttributes(3, given, immutable=False), Lent(dict(given), 3)
+    for attributes in (theirs, ours):
+        attributes["c"] = [1, 2]
+        attributes["d"] = "pushes a out"
+        attributes["e"] = 2.5
+        del attributes["d"]
+        attributes[""] = "no key"
+    assert (dict(ours), len(ours), ours.dropped) == (dict(theirs), len(theirs), theirs.dropped)
+    assert repr(ours) == repr(theirs)
+    assert ours == theirs
+    copied = copy.deepcopy(ours)
+    assert (type(copied), dict(copied)) == (BoundedAttributes, dict(ours))
+    assert {name: getattr(ours, name) for name in vars(theirs) if name not in ("_lock", "_dict")} == {
+        name: value for name, value in vars(theirs).items() if name not in ("_lock", "_dict")
+    }
+
+
+_STEPS = st.lists(st.one_of(st.integers(), st.lists(st.integers(), max_size=5)), max_size=12)
+
+
+@given(_STEPS, st.sampled_from((None, 0, 1, 4, 128)))
+def test_a_short_list_is_as_that_of_the_sdk(steps: list[Any], limit: int | None) -> None:
+    theirs: BoundedList[Any] = BoundedList(limit)
+    ours = Few(limit)
+    for made in (theirs, ours):
+        for step in steps:
+            made.extend(step) if isinstance(step, list) else made.append(step)
+    for made in (ours, copy.deepcopy(ours)):
+        assert ([*made], len(made), made.dropped) == ([*theirs], len(theirs), theirs.dropped)
+    assert repr(ours) == repr(theirs)
+    assert [*reversed(ours)] == [*reversed(theirs)]
+    assert not theirs or (ours[0], ours[-1]) == (theirs[0], theirs[-1])
+
+
+@pytest.mark.parametrize("limit", [128, 2])
+def test_links_and_events_of_an_application_are_on_the_span(recorder: Recorder, limit: int) -> None:
+    spans = []
+    for lighter in (True, False):
+        provider = TracerProvider(
+            span_limits=SpanLimits(max_events=limit, max_links=limit), shutdown_on_exit=False
+        )
+        provider.add_span_processor(recorder)
+        span: Any = provider.get_tracer("x").start_span("x", attributes={"k": "v"}, start_time=1)
+        if lighter:
+            lighten(span, {"k": "v"})
+            assert (type(span._events), type(span._links)) == (Few, Few)
+        for number in range(3):
+            span.add_event(f"e{number}", {"n": number}, number)
+            span.add_link(OTHER, {"n": number})
+        span.end(end_time=9)
+        spans.append(json.loads(recorder.spans[-1].to_json()))
+        assert (recorder.spans[-1].dropped_events, recorder.spans[-1].dropped_links) == (max(0, 3 - limit),) * 2
+    ours, theirs = spans
+    assert ours.pop("context") != theirs.pop("context")
+    assert ours == theirs
+    assert len(ours["links"]) == len(ours["events"]) == min(3, limit)
+
+
+def test_a_list_that_has_something_in_it_stays_as_it_is() -> None:
+    provider = TracerProvider(shutdown_on_exit=False)
+    span: Any = provider.get_tracer("x").start_span("x", links=[trace.Link(OTHER)])
+    span.add_event("from a processor")
+    lighten(span, {})
+    assert (type(span._events), type(span._links)) == (BoundedList, BoundedList)
+    assert (len(span._events), len(span._links)) == (1, 1)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_fork_while_another_thread_holds_the_locks_hangs_no_span_of_the_child() -> None:
+    shared = Lent({}, None)._lock
+    held = threading.Event()
+    done = threading.Event()
+
+    def hold() -> None:
+        with memory._changing, shared:
+            held.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    child = os.fork()
+    if child == 0:
+        attributes = Lent({"a": 1}, 128)
+        attributes["b"] = 2
+        os._exit(len(attributes))
+    done.set()
+    thread.join()
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 2
