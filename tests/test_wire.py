@@ -1,7 +1,8 @@
-"""The wire: what it holds back of a message's content changes nothing of what is told in the end."""
+"""The wire and the tap: what is held back changes nothing of what is told, and streams are as they were."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Any
@@ -14,7 +15,7 @@ from sessionspan.events import Command, Event, MailReception
 from sessionspan.protocols.smtp import SMTPObserver
 from sessionspan.scope import Scope
 from sessionspan.session import Session
-from sessionspan.taps import _HELD, _SHORT, Wire
+from sessionspan.taps import _HELD, _SHORT, Wire, tap_streams, untap_streams
 from sessionspan.testing import Recorder
 
 LINE = b"The quick brown fox.\r\n"
@@ -153,3 +154,38 @@ def test_a_command_behind_a_message_is_not_held_back(spoken: Session) -> None:
     wire, heard = hear(spoken, dialogue)
     assert heard.pieces[-1] == b"QUIT\r\n"
     assert wire._held is None
+
+
+class Sink:
+    """A writer that keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+def test_a_function_that_somebody_put_on_one_stream_is_called_heard_and_put_back(spoken: Session) -> None:
+    async def tapped() -> tuple[bytes, bytes, bool]:
+        own, plain, sink = asyncio.StreamReader(), asyncio.StreamReader(), Sink()
+        own.feed_data(b"one\ntwo\n")
+        plain.feed_data(b"three\n")
+        theirs = own.readuntil
+
+        async def shouted(separator: bytes = b"\n") -> bytes:
+            return (await theirs(separator)).upper()
+
+        own.readuntil = shouted  # type: ignore[method-assign,assignment]
+        observer = Heard()
+        tap_streams(own, sink, Wire(spoken, observer))
+        tap_streams(plain, Sink(), Wire(spoken, Heard()))
+        found = await own.readuntil(), await plain.readuntil()
+        sink.write(b"220 there\r\n")
+        untap_streams(own, sink)
+        assert observer.pieces == [found[0]]
+        assert sink.written == [b"220 there\r\n"]
+        assert "write" not in vars(sink)
+        return *found, own.readuntil is shouted
+
+    assert asyncio.run(tapped()) == (b"ONE\n", b"three\n", True)

@@ -6,7 +6,9 @@ library's own order. It calls the library first and looks afterwards.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sessionspan.events import Event
@@ -100,105 +102,133 @@ def tap_streams(reader: Any, writer: Any, wire: Wire) -> None:
     The methods are replaced on these two objects only, so nothing is wrapped: what the library compares or
     asks for its type is still its own. `untap_streams` puts them back.
     """
-    tap = _StreamTap(reader, writer, wire)
-    # `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there; a reader of somebody's own
-    # making may have it alone.
-    if tap._readuntil is not None:
-        reader.readuntil = tap.readuntil
-    elif tap._readline is not None:
-        reader.readline = tap.readline
-    if tap._readexactly is not None:
-        reader.readexactly = tap.readexactly
-    if tap._read is not None:
-        reader.read = tap.read
-    writer.write = tap.write
-    if tap._writelines is not None:
-        writer.writelines = tap.writelines
+    _StreamTap(reader, writer, wire).stand_before()
 
 
 @guard
 def untap_streams(reader: Any, writer: Any) -> None:
     """Stop listening to a pair that `tap_streams` tapped."""
-    if not _taken_off(reader, "readuntil"):
-        _taken_off(reader, "readline")
-    _taken_off(reader, "readexactly")
-    _taken_off(reader, "read")
-    _taken_off(writer, "write")
-    _taken_off(writer, "writelines")
+    if not _put_back(reader, "readuntil"):
+        _put_back(reader, "readline")
+    _put_back(reader, "readexactly")
+    _put_back(reader, "read")
+    _put_back(writer, "write")
+    _put_back(writer, "writelines")
 
 
-def _taken_off(stream: Any, name: str) -> bool:
+def _put_back(stream: Any, name: str) -> bool:
     """Take off *stream* what stands before its method *name*; return whether there was something."""
+    tap = getattr(getattr(stream, name, None), "__self__", None)
     try:  # not by `vars`, which gives each stream a dictionary
         delattr(stream, name)
     except AttributeError:
         return False
+    method = getattr(tap._methods, name) if isinstance(tap, _StreamTap) else None
+    if isinstance(method, _Own):
+        setattr(stream, name, method.function)
     return True
 
 
-class _StreamTap:
-    """Stands before the methods of one stream pair."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Methods:
+    """The methods of a stream pair that a tap stands before, each to be called with its stream; None: no such."""
 
-    # One object with slots and its bound methods, not closures: a server keeps them for each idle connection. The
-    # methods that they stand before are kept as functions, for a bound method is an object of its own.
-    __slots__ = (
-        "_read",
-        "_reader",
-        "_readexactly",
-        "_readline",
-        "_readuntil",
-        "_wire",
-        "_write",
-        "_writelines",
-        "_writer",
-    )
+    readuntil: Any
+    readline: Any
+    readexactly: Any
+    read: Any
+    write: Any
+    writelines: Any
 
-    def __init__(self, reader: Any, writer: Any, wire: Wire) -> None:
-        self._reader, self._writer = reader, writer
-        self._readuntil = _function_of(reader, "readuntil")
-        self._readline = _function_of(reader, "readline")
-        self._readexactly = _function_of(reader, "readexactly")
-        self._read = _function_of(reader, "read")
-        self._write = _function_of(writer, "write")
-        self._writelines = _function_of(writer, "writelines")
-        self._wire = wire
 
-    async def readuntil(self, separator: Any = b"\n") -> bytes:
-        data: bytes = await self._readuntil(self._reader, separator)
-        self._wire.client(data)
-        return data
+def _methods_of(reader: Any, writer: Any) -> _Methods:
+    functions = [_function_of(reader, name) for name in ("readuntil", "readline", "readexactly", "read")]
+    functions += [_function_of(writer, name) for name in ("write", "writelines")]
+    return _Methods(*functions) if any(isinstance(one, _Own) for one in functions) else _shared(*functions)
 
-    async def readline(self) -> bytes:
-        data: bytes = await self._readline(self._reader)
-        self._wire.client(data)
-        return data
 
-    async def readexactly(self, n: int) -> bytes:
-        data: bytes = await self._readexactly(self._reader, n)
-        self._wire.client(data)
-        return data
+@functools.lru_cache(maxsize=16)
+def _shared(*functions: Any) -> _Methods:
+    """Streams of the same classes have the same *functions*: they are kept once."""
+    return _Methods(*functions)
 
-    async def read(self, n: int = -1) -> bytes:
-        data: bytes = await self._read(self._reader, n)
-        if n >= 0:  # else it is a loop over `read(limit)`, which has been heard piece by piece
-            self._wire.client(data)
-        return data
 
-    def write(self, data: Any) -> None:
-        self._write(self._writer, data)
-        self._wire.server(bytes(data))  # of bytes no copy; a bytearray may be used again
+class _Own:
+    """A function that somebody has put on one stream alone."""
 
-    def writelines(self, data: Any) -> None:
-        lines = list(data)  # may be an iterator
-        self._writelines(self._writer, lines)
-        for line in lines:
-            self._wire.server(bytes(line))
+    __slots__ = ("function",)
+
+    def __init__(self, function: Any) -> None:
+        self.function = function
+
+    def __call__(self, stream: Any, *args: Any) -> Any:
+        return self.function(*args)
 
 
 def _function_of(stream: Any, name: str) -> Any:
     """The method *name* of *stream*, to be called with the stream as its first argument; None when it has none."""
     method: Any = getattr(stream, name, None)
-    if getattr(method, "__self__", None) is stream and hasattr(method, "__func__"):
-        return method.__func__
-    # Somebody has put a function of his own on this stream alone.
-    return method if method is None else lambda _, *args: method(*args)
+    function = getattr(method, "__func__", None)
+    if function is not None and function is getattr(type(stream), name, None):
+        return function  # a bound method would be an object of its own
+    return method if method is None else _Own(method)
+
+
+class _StreamTap:
+    """Stands before the methods of one stream pair."""
+
+    # One object with slots and its bound methods, not closures: a server keeps them for each idle connection.
+    __slots__ = ("_methods", "_reader", "_wire", "_writer")
+
+    def __init__(self, reader: Any, writer: Any, wire: Wire) -> None:
+        self._reader, self._writer = reader, writer
+        self._methods = _methods_of(reader, writer)
+        self._wire = wire
+
+    def stand_before(self) -> None:
+        """Take the place of the methods, on these two objects only."""
+        reader, writer, methods = self._reader, self._writer, self._methods
+        # `StreamReader.readline` takes its bytes by `readuntil`, so it is heard there; a reader of somebody's own
+        # making may have it alone.
+        if methods.readuntil is not None:
+            reader.readuntil = self.readuntil
+        elif methods.readline is not None:
+            reader.readline = self.readline
+        if methods.readexactly is not None:
+            reader.readexactly = self.readexactly
+        if methods.read is not None:
+            reader.read = self.read
+        writer.write = self.write
+        if methods.writelines is not None:
+            writer.writelines = self.writelines
+
+    async def readuntil(self, separator: Any = b"\n") -> bytes:
+        data: bytes = await self._methods.readuntil(self._reader, separator)
+        self._wire.client(data)
+        return data
+
+    async def readline(self) -> bytes:
+        data: bytes = await self._methods.readline(self._reader)
+        self._wire.client(data)
+        return data
+
+    async def readexactly(self, n: int) -> bytes:
+        data: bytes = await self._methods.readexactly(self._reader, n)
+        self._wire.client(data)
+        return data
+
+    async def read(self, n: int = -1) -> bytes:
+        data: bytes = await self._methods.read(self._reader, n)
+        if n >= 0:  # else it is a loop over `read(limit)`, which has been heard piece by piece
+            self._wire.client(data)
+        return data
+
+    def write(self, data: Any) -> None:
+        self._methods.write(self._writer, data)
+        self._wire.server(bytes(data))  # of bytes no copy; a bytearray may be used again
+
+    def writelines(self, data: Any) -> None:
+        lines = list(data)  # may be an iterator
+        self._methods.writelines(self._writer, lines)
+        for line in lines:
+            self._wire.server(bytes(line))

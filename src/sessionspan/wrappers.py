@@ -152,31 +152,38 @@ def in_session(look: Callable[..., Session | None]) -> Wrapper:
 
 
 def whole_session(look: Callable[..., Session | None], ends: Callable[..., None]) -> Wrapper:
-    """Await the coroutine function that serves the session which *look* returns, from its first byte to its end.
+    """Await the method that serves the session which *look* returns, from its first byte to its end.
 
     *ends* is told the session, what was raised (or None) and the arguments; then the session ends.
     """
-    look_safely, ends_safely = guard(look), guard(ends)
+    ends_safely = guard(ends)
+
+    @guard
+    def begun(*args: Any, **kwargs: Any) -> Session | None:
+        session = look(*args, **kwargs)
+        if session is not None and get_current() is not session.context and current_session() is not session:
+            attach(session.context)  # for the rest of this task, which serves nothing else
+        return session
+
+    def over(session: Session, raised: BaseException | None, *args: Any, **kwargs: Any) -> None:
+        ends_safely(session, raised, *args, **kwargs)
+        session.end()
 
     def wrap(original: Callable[..., Awaitable[Any]]) -> Function:
+        # A server keeps this frame for each idle connection: so there is little in it, and no tuple of one object.
         @functools.wraps(original)
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            session = look_safely(*args, **kwargs)
+        async def wrapper(served: Any, /, *args: Any, **kwargs: Any) -> Any:
+            session = begun(served, *args, **kwargs)
             if session is None:
-                return await original(*args, **kwargs)
-            kwargs = kwargs or _NO_KWARGS  # one less to keep while it is served
-            if get_current() is not session.context and current_session() is not session:
-                attach(session.context)  # for the rest of this task, which serves nothing else
-            raised: BaseException | None = None
+                return await original(served, *args, **kwargs)
+            kwargs = kwargs or _NO_KWARGS
             try:
-                return await original(*args, **kwargs)
+                result = await original(served, *args, **kwargs)
             except BaseException as error:
-                raised = error
+                over(session, error, served, *args, **kwargs)
                 raise
-            finally:
-                ends_safely(session, raised, *args, **kwargs)
-                session.end()
-                del raised  # or the traceback and this frame would hold each other
+            over(session, None, served, *args, **kwargs)
+            return result
 
         return wrapper
 

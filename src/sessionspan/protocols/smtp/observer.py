@@ -49,7 +49,7 @@ _LOST: Final = 6  # we lost track; nothing is read any more
 class SMTPObserver:
     """Watches one SMTP or LMTP connection."""
 
-    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
+    # Slots, and small queues: a server keeps one of these for each idle connection.
     __slots__ = (
         "_chunk_left",
         "_chunking",
@@ -89,7 +89,7 @@ class SMTPObserver:
         self._mode = _GREETING
         self._inbox = Lines()
         self._replies = Replies()
-        self._pending: list[Pending] = []
+        self._pending: tuple[Pending, ...] = ()  # commands that wait for a reply
         self._events: list[Event] = []
         self._mail = Mail(lmtp, self._events)
         self._content = _NO_CONTENT  # a new one for each message
@@ -201,7 +201,7 @@ class SMTPObserver:
         begin = _BEGINS.get(verb)
         if begin is not None:
             begin(self, command)
-        self._pending.append(command)
+        self._pending += (command,)
         return True
 
     def _read_sasl(self) -> bool:
@@ -295,12 +295,13 @@ class SMTPObserver:
                 return
             command = self._pending[index]
             if _ANSWERED.get(command.verb, _BY_DEFAULT)(self, command, reply):
-                self._pending.pop(index)
+                self._pending = self._pending[:index] + self._pending[index + 1 :]
                 self._done(command, reply)
 
     def _gets_no_reply(self, at_end: bool = False) -> None:
         """The first pending command gets no reply, or no further one."""
-        command = self._pending.pop(0)
+        command, *rest = self._pending
+        self._pending = (*rest,)
         self._mail.no_more_replies(command)
         if command.verb == "AUTH" and not at_end:
             self._say(auth.failed(command, UNANSWERED))
