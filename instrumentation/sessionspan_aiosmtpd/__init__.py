@@ -13,12 +13,13 @@ import asyncio
 from typing import Any, Final
 
 from sessionspan.addresses import UNKNOWN, Address, address_of, transport_of
+from sessionspan.ending import type_name
 from sessionspan.events import TLSFailure
 from sessionspan.instrumentor import Patch, SessionInstrumentor
 from sessionspan.opening import is_ignored, open_session
 from sessionspan.protocols.smtp import SMTPObserver
 from sessionspan.scope import Scope
-from sessionspan.session import Session, current_session, type_name
+from sessionspan.session import Session, current_session
 from sessionspan.taps import Wire, tap_streams, untap_streams
 from sessionspan.tls import handshake_of
 from sessionspan.wrappers import after, after_awaiting, before, during, in_session, whole_session

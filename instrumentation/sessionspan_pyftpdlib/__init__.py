@@ -14,12 +14,13 @@ import sys
 from typing import Any, Final
 
 from sessionspan.addresses import address_of
+from sessionspan.ending import type_name
 from sessionspan.events import TLSFailure
 from sessionspan.instrumentor import Patch, SessionInstrumentor
 from sessionspan.opening import open_session
 from sessionspan.protocols.ftp import FTPObserver
 from sessionspan.scope import Scope
-from sessionspan.session import Session, type_name
+from sessionspan.session import Session
 from sessionspan.taps import Wire
 from sessionspan.tls import established
 from sessionspan.wrappers import after, before, in_session

@@ -15,13 +15,14 @@ from typing import Any, ClassVar, Final
 from weakref import WeakValueDictionary
 
 from sessionspan.addresses import Address, address_of, transport_of
+from sessionspan.ending import type_name
 from sessionspan.events import Event, TLSFailure
 from sessionspan.guard import guard
 from sessionspan.object_taps import Tap, TapBefore, TapDuring, TapInSession, TapWrites, TapWritesMany
 from sessionspan.opening import is_ignored, open_session
 from sessionspan.protocols.lines import LINE_LIMIT
 from sessionspan.scope import Scope
-from sessionspan.session import Session, type_name
+from sessionspan.session import Session
 from sessionspan.taps import Wire
 from sessionspan.tls import established
 

@@ -1,4 +1,4 @@
-"""How a session ended: the causes, which of several wins, and the outcome that follows."""
+"""How a session ended: the causes, which of several wins, the outcome that follows, what an error is called."""
 
 from __future__ import annotations
 
@@ -57,3 +57,9 @@ def outcome(tally: Tally, error: bool, unfinished: bool, end_reason: str) -> str
     if unfinished and end_reason in _PEER_LEFT:
         return "aborted"
     return "ok"
+
+
+def type_name(error: BaseException) -> str:
+    """The low-cardinality name of an exception for ``error.type``: its class, with its module."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -16,6 +16,7 @@ from opentelemetry.context import attach, detach, get_current
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from sessionspan import names, own
+from sessionspan.ending import type_name
 from sessionspan.events import (
     Event,
     OperationFailure,
@@ -30,7 +31,6 @@ from sessionspan.guard import guard
 from sessionspan.ids import new_uuid
 from sessionspan.levels import Subject, level_in_context
 from sessionspan.redaction import LIST, clean, policy
-from sessionspan.session import type_name
 from sessionspan.settings import settings
 from sessionspan.span_events import SpanEvents
 

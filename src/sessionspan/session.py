@@ -9,23 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import json
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timezone
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context, attach, detach, get_current, get_value, set_value
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
-from sessionspan import app_log, live, names
+from sessionspan import live, names
 from sessionspan.addresses import UNKNOWN, Address
-from sessionspan.ending import more_specific, outcome
+from sessionspan.ending import more_specific, outcome, type_name
 from sessionspan.events import (
     AuthEnd,
     AuthSuccess,
@@ -45,7 +42,8 @@ from sessionspan.gate import Gate
 from sessionspan.guard import guard
 from sessionspan.ids import new_uuid
 from sessionspan.levels import Subject, level_in_context
-from sessionspan.metrics import Kind
+from sessionspan.people import ForPeople
+from sessionspan.protocol_names import named_after
 from sessionspan.scope import Scope
 from sessionspan.settings import settings
 
@@ -64,26 +62,6 @@ _CLIENT_FAILURES: Final = {
 }
 _NO_ENDS: Final = (UNKNOWN, UNKNOWN)
 _changing = threading.Lock()  # held for the change of a stage only
-
-# network.protocol.name is the protocol in lower case, but for these (None: not a network protocol).
-_NETWORK_NAMES: Final[dict[str, str | None]] = {"JMAP": "http", "WEBSOCKET": "http", "SERIAL": None}
-
-
-class _Named(NamedTuple):
-    """What is named after a protocol, the same for all its sessions."""
-
-    lower: str
-    network: str | None
-    span: str
-    server: Kind
-    client: Kind
-
-
-@functools.lru_cache(maxsize=64)
-def _named(protocol: str) -> _Named:
-    lower = protocol.lower()
-    network = _NETWORK_NAMES.get(protocol, lower)
-    return _Named(lower, network, f"{protocol} session", Kind("server", network), Kind("client", network))
 
 
 def _renew_lock() -> None:
@@ -120,7 +98,7 @@ class LastSpeaker(Protocol):
         """The session ends, and can still record."""
 
 
-class Session:
+class Session(ForPeople):
     """One connection, one span; get one from `sessionspan.session` or `current_session`."""
 
     __slots__ = (
@@ -228,13 +206,13 @@ class Session:
     @property
     def network_name(self) -> str | None:
         """The protocol as ``network.protocol.name`` has it; None for one that is not of a network."""
-        return _named(self.protocol).network
+        return named_after(self.protocol).network
 
     @property
     def capture_level(self) -> str:
         """How much of the dialogue is recorded: off, metadata, commands, content."""
         if self._level is None:
-            capture, protocol = settings().capture, _named(self.protocol).lower
+            capture, protocol = settings().capture, named_after(self.protocol).lower
             self._level = capture.by_protocol.get(protocol)
             if self._level is None:
                 other = self._facts.client if self.side is _SERVER else self._ends[1]
@@ -263,47 +241,6 @@ class Session:
         if username != self.username:
             self._end_user()
             self._accept_user(username)
-
-    def debug(self, message: str, /, **fields: object) -> None:
-        """Log *message* at DEBUG to the stdlib logger ``sessionspan.app``, with *fields* and this session."""
-        self._log(app_log.DEBUG, message, fields)
-
-    def info(self, message: str, /, **fields: object) -> None:
-        """Log *message* at INFO; see `debug`."""
-        self._log(app_log.INFO, message, fields)
-
-    def warning(self, message: str, /, **fields: object) -> None:
-        """Log *message* at WARNING; see `debug`."""
-        self._log(app_log.WARNING, message, fields)
-
-    def error(self, message: str, /, **fields: object) -> None:
-        """Log *message* at ERROR; see `debug`."""
-        self._log(app_log.ERROR, message, fields)
-
-    @guard
-    def _log(self, level: int, message: str, fields: dict[str, object]) -> None:
-        if app_log.is_enabled_for(level):
-            with self.active():
-                app_log.log(level, message, self.plain_names(), fields)
-
-    def to_dict(self) -> dict[str, str | None]:
-        """When the session started, and its plain names: session_id, client_ip, protocol, username."""
-        started = datetime.fromtimestamp(self._started_at / 1e9, timezone.utc)
-        return {
-            "timestamp": started.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            names.PLAIN_SESSION_ID: self.id,
-            names.PLAIN_CLIENT_IP: self.client_ip,
-            names.PLAIN_PROTOCOL: self.protocol,
-            names.PLAIN_USERNAME: self.username,
-        }
-
-    def to_json(self) -> str:
-        """`to_dict` as one line of JSON."""
-        return json.dumps(self.to_dict())
-
-    def header_value(self) -> str:
-        """The value for an ``X-Session-Id`` header: the session's id."""
-        return self.id
 
     def over(self, context: Context) -> Context:
         """*context* with this session, and its span, as the current ones; what else is in it stays."""
@@ -420,7 +357,7 @@ class Session:
         if self._scope.silent:
             return  # it is still the current session of its task, and knows who the client is
         server = self.side is _SERVER
-        named = _named(self.protocol)
+        named = named_after(self.protocol)
         facts = self._starting_facts()
         self._span = self._scope.tracer.start_span(
             named.span,
@@ -633,9 +570,3 @@ def current_session() -> Session | None:
     """
     session = get_value(_KEY)
     return session if isinstance(session, Session) and not session.ended else None
-
-
-def type_name(error: BaseException) -> str:
-    """The low-cardinality name of an exception for ``error.type``: its class, with its module."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sessionspan.devices.rules import Rule
+from sessionspan.devices.grammar import Rule
 
 SIZE = 20_000  # characters; what takes the square of that does not end while anybody waits
 

@@ -10,7 +10,8 @@ import pytest
 
 from sessionspan.devices.dialog import is_answer
 from sessionspan.devices.fingerprints import fingerprint
-from sessionspan.devices.rules import Rule, Rules
+from sessionspan.devices.grammar import Rule
+from sessionspan.devices.rules import Rules
 from sessionspan.devices.secrets import Secrets
 from sessionspan.devices.table import TABLE
 from sessionspan.devices.text import cut

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from benchmarks.secrets import corpus, measure
 from sessionspan.devices import known
 from sessionspan.devices.blocks import SECTIONS
+from sessionspan.devices.grammar import Rule
 from sessionspan.devices.places import without
-from sessionspan.devices.rules import Rewrite, Rule, Rules, compiled
+from sessionspan.devices.rules import Rewrite, Rules, compiled
 from sessionspan.devices.secrets import ADDED, UNREADABLE, Secrets
 from sessionspan.devices.table import TABLE
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from sessionspan.session import type_name
+from sessionspan.ending import type_name
 
 _DEPTH: Final = 10
 _MESSAGE: Final = 300  # characters

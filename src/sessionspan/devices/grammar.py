@@ -1,4 +1,4 @@
-"""What the patterns of the table are made of.
+"""What the rules of the table are written in: the form of a rule, and what patterns are made of.
 
 Every repeat is bounded, or can end in one way only, so that no text takes more than linear time:
 `tests/devices/test_hostile_text.py`.
@@ -6,7 +6,27 @@ Every repeat is bounded, or can end in one way only, so that no text takes more 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One form in which devices show a secret.
+
+    Args:
+        vendor: whose syntax it is; ``any`` for what many share.
+        words: lower-case words of which one is in every text that the pattern can match.
+        pattern: a regular expression with `MACROS`. Case is ignored, ``^`` and ``$``
+            are those of a line. The secret is what the pattern matches behind its first group.
+        examples: lines as devices show them, with ``{secret}`` where the secret stands.
+    """
+
+    vendor: str
+    words: tuple[str, ...]
+    pattern: str
+    examples: tuple[str, ...]
+
 
 # What may stand between a keyword and its secret.
 _SKIPPED: Final = (

@@ -7,30 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from sessionspan.devices.grammar import MACROS
+from sessionspan.devices.grammar import MACROS, Rule
 from sessionspan.devices.places import Place
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One form in which devices show a secret.
-
-    Args:
-        vendor: whose syntax it is; ``any`` for what many share.
-        words: lower-case words of which one is in every text that the pattern can match.
-        pattern: a regular expression with `sessionspan.devices.grammar.MACROS`. Case is ignored, ``^`` and ``$``
-            are those of a line. The secret is what the pattern matches behind its first group.
-        examples: lines as devices show them, with ``{secret}`` where the secret stands.
-    """
-
-    vendor: str
-    words: tuple[str, ...]
-    pattern: str
-    examples: tuple[str, ...]
 
 
 class Rewrite(NamedTuple):

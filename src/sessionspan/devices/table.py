@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from sessionspan.devices.rules import Rule
+from sessionspan.devices.grammar import Rule
 
 # One tuple a topic.
 

@@ -12,13 +12,14 @@ from opentelemetry.context import attach, detach
 
 from sessionspan import own
 from sessionspan.addresses import Address, transport_of
+from sessionspan.ending import type_name
 from sessionspan.events import TLSFailure
 from sessionspan.guard import guard
 from sessionspan.observers import maker_of
 from sessionspan.opening import open_session
 from sessionspan.protocols import Observer
 from sessionspan.scope import Scope
-from sessionspan.session import Session, type_name
+from sessionspan.session import Session
 from sessionspan.taps import Wire
 from sessionspan.tls import handshake_of
 
