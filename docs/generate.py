@@ -39,6 +39,7 @@ from sessionspan.devices.places import REMOVED
 from sessionspan.devices.table import TABLE
 from sessionspan.ending import END_REASONS, OUTCOMES
 from sessionspan.events import Event, Privacy, attributes_of, catalogue
+from sessionspan.events.keys import REPLY_STATUS
 from sessionspan.projection import SYSTEMS
 from sessionspan.protocols.sasl import MECHANISMS
 from sessionspan.redaction import hashed_key
@@ -414,7 +415,7 @@ _OWN_LEVELS: Final[dict[str, str | dict[str, str]]] = {
     metrics.STATE: "required",
     metrics.MECHANISM: {"conditionally_required": "When the client named one."},
     metrics.COMMAND_NAME: "required",
-    metrics.REPLY_STATUS: "required",
+    REPLY_STATUS: "required",
     metrics.MAIL_TYPE: "required",
     metrics.DROP_REASON: "required",
 }

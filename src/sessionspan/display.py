@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from sessionspan.events import COMMAND_TEXT, FINGERPRINT, REPLY_CODE, REPLY_STATUS, Event, Value
+from sessionspan.events import Event, Value
+from sessionspan.events.keys import COMMAND_TEXT, FINGERPRINT, REPLY_CODE, REPLY_STATUS
 
 LINE: Final = 200  # characters
 

@@ -22,13 +22,13 @@ from sessionspan.events import (
     MailRejection,
     Value,
 )
+from sessionspan.events.keys import REPLY_STATUS
 from sessionspan.tally import DEVICE_COMMANDS
 from sessionspan.version import __version__
 
 STATE: Final = "sessionspan.session.state"
 MECHANISM: Final = "sessionspan.auth.mechanism"
 COMMAND_NAME: Final = "sessionspan.command.name"
-REPLY_STATUS: Final = "sessionspan.reply.status"
 MAIL_TYPE: Final = "sessionspan.mail.type"
 DROP_REASON: Final = "sessionspan.drop.reason"
 
