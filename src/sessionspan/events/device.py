@@ -9,16 +9,42 @@ from sessionspan.events.keys import COMMAND_TEXT, FINGERPRINT
 
 
 @event
-class DeviceCommandSent(Event):
+class _Step(Event):
+    """One thing that is done with a device."""
+
+    vital = False
+    command: str = attribute("sessionspan.command.name")  # from a closed set
+    sequence: int = attribute("sessionspan.command.sequence")
+
+
+@event
+class _Answered(_Step):
+    """A step that the device has answered."""
+
+    response_size: int = attribute("sessionspan.response.size")
+    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
+    response_truncated: bool = attribute("sessionspan.response.truncated")
+    duration: float = attribute("sessionspan.command.duration")  # seconds
+
+
+@event
+class _AnsweredCommand(_Answered):
+    """A command that the device has answered."""
+
+    fingerprint: str | None = attribute(FINGERPRINT)
+    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
+    prompt_duration: float | None = attribute("sessionspan.command.prompt.duration")  # seconds, of the duration
+    wait_duration: float | None = attribute("sessionspan.command.wait.duration")  # seconds, of the duration
+
+
+@event
+class DeviceCommandSent(_Step):
     """A command was sent to a device."""
 
     name = "sessionspan.device.command.sent"
-    vital = False
     audit = False
     shown = (FINGERPRINT,)
     seed_names = SeedNames(netmiko=("command_sent",))
-    command: str = attribute("sessionspan.command.name")  # from a closed set
-    sequence: int = attribute("sessionspan.command.sequence")
     fingerprint: str | None = attribute(FINGERPRINT)
     text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
     size: int = attribute("sessionspan.command.size")
@@ -26,107 +52,65 @@ class DeviceCommandSent(Event):
 
 
 @event
-class DeviceCommandResponse(Event):
+class DeviceCommandResponse(_AnsweredCommand):
     """A device answered a command."""
 
     name = "sessionspan.device.command.response"
-    vital = False
     audit = False
     shown = (FINGERPRINT, "sessionspan.response.size", "sessionspan.command.duration")
     seed_names = SeedNames(netmiko=("command_response",))
-    command: str = attribute("sessionspan.command.name")
-    sequence: int = attribute("sessionspan.command.sequence")
-    fingerprint: str | None = attribute(FINGERPRINT)
-    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
-    response_size: int = attribute("sessionspan.response.size")
-    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
-    response_truncated: bool = attribute("sessionspan.response.truncated")
-    duration: float = attribute("sessionspan.command.duration")  # seconds, of it:
-    prompt_duration: float | None = attribute("sessionspan.command.prompt.duration")
-    wait_duration: float | None = attribute("sessionspan.command.wait.duration")
 
 
 @event
-class DeviceCommandFailure(Event):
+class DeviceCommandFailure(_AnsweredCommand):
     """A command, a change of configuration or a transfer failed, or the device closed the connection meanwhile."""
 
     name = "sessionspan.device.command.failure"
     severity = SeverityNumber.WARN
-    vital = False
     shown = ("sessionspan.command.name", FINGERPRINT, "error.type", "exception.message")
     seed_names = SeedNames(netmiko=("command_failed",))
-    command: str = attribute("sessionspan.command.name")
-    sequence: int = attribute("sessionspan.command.sequence")
-    fingerprint: str | None = attribute(FINGERPRINT)
-    text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
-    response_size: int = attribute("sessionspan.response.size")
-    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
-    response_truncated: bool = attribute("sessionspan.response.truncated")
-    duration: float = attribute("sessionspan.command.duration")
-    prompt_duration: float | None = attribute("sessionspan.command.prompt.duration")
-    wait_duration: float | None = attribute("sessionspan.command.wait.duration")
     error_type: str = attribute("error.type")  # an exception's class, or connection_closed
     message: str | None = attribute("exception.message", Privacy.COMMAND)
 
 
 @event
-class DeviceConfigSet(Event):
+class DeviceConfigSet(_Answered):
     """Lines of configuration were sent to a device."""
 
     name = "sessionspan.device.config.set"
-    vital = False
     shown = (FINGERPRINT, "sessionspan.command.duration")
     command: str = attribute("sessionspan.command.name", default="CONFIG")
-    sequence: int = attribute("sessionspan.command.sequence")
     fingerprint: str | None = attribute(FINGERPRINT)  # of the first line
     text: str | None = attribute(COMMAND_TEXT, Privacy.COMMAND)
     size: int = attribute("sessionspan.command.size")
     truncated: bool = attribute("sessionspan.command.truncated")
-    response_size: int = attribute("sessionspan.response.size")
-    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
-    response_truncated: bool = attribute("sessionspan.response.truncated")
-    duration: float = attribute("sessionspan.command.duration")
 
 
 @event
-class DeviceConfigCommit(Event):
+class DeviceConfigCommit(_Answered):
     """A device was told to put its candidate configuration into force."""
 
     name = "sessionspan.device.config.commit"
-    vital = False
     shown = ("sessionspan.command.duration",)
     command: str = attribute("sessionspan.command.name", default="COMMIT")
-    sequence: int = attribute("sessionspan.command.sequence")
-    response_size: int = attribute("sessionspan.response.size")
-    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
-    response_truncated: bool = attribute("sessionspan.response.truncated")
-    duration: float = attribute("sessionspan.command.duration")
 
 
 @event
-class DeviceConfigSave(Event):
+class DeviceConfigSave(_Answered):
     """A device was told to keep its configuration over a restart."""
 
     name = "sessionspan.device.config.save"
-    vital = False
     shown = ("sessionspan.command.duration",)
     command: str = attribute("sessionspan.command.name", default="SAVE")
-    sequence: int = attribute("sessionspan.command.sequence")
-    response_size: int = attribute("sessionspan.response.size")
-    response_text: str | None = attribute("sessionspan.response.text", Privacy.CONTENT)
-    response_truncated: bool = attribute("sessionspan.response.truncated")
-    duration: float = attribute("sessionspan.command.duration")
 
 
 @event
-class DeviceConfigEnable(Event):
+class DeviceConfigEnable(_Step):
     """A session got the rights to configure a device (Cisco's ``enable``)."""
 
     name = "sessionspan.device.config.enable"
-    vital = False
     shown = ("sessionspan.command.duration",)
     command: str = attribute("sessionspan.command.name", default="ENABLE")
-    sequence: int = attribute("sessionspan.command.sequence")
     duration: float = attribute("sessionspan.command.duration")
 
 
@@ -152,11 +136,10 @@ class DeviceDialog(Event):
 
 
 @event
-class DeviceFileTransfer(Event):
+class DeviceFileTransfer(_Step):
     """A file was copied to or from a device, over a connection of its own or within the session."""
 
     name = "sessionspan.device.file_transfer"
-    vital = False
     shown = (
         "sessionspan.file.direction",
         "sessionspan.file.source",
@@ -164,7 +147,6 @@ class DeviceFileTransfer(Event):
         "sessionspan.command.duration",
     )
     command: str = attribute("sessionspan.command.name", default="FILE_TRANSFER")
-    sequence: int = attribute("sessionspan.command.sequence")
     direction: str = attribute("sessionspan.file.direction")  # put, get
     source: str | None = attribute("sessionspan.file.source", Privacy.COMMAND)
     destination: str | None = attribute("sessionspan.file.destination", Privacy.COMMAND)
