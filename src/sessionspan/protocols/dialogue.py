@@ -13,11 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, auto
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from sessionspan.events import Event
-from sessionspan.protocols import Which
+from sessionspan.protocols import Which, modes
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.sasl import Exchange
 
@@ -25,19 +24,6 @@ _NOTHING: Final[tuple[Event, ...]] = ()
 
 PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 OTHER: Final = "_OTHER"  # a verb, or a code, outside of the closed set
-
-
-class Mode(IntEnum):  # an int hashes in C, and a table is asked for each line
-    """How the client's next bytes are read; each protocol has some of these."""
-
-    GREETING = auto()  # the server has not spoken; in lock-step, what it takes now is a PROXY header
-    LINES = auto()
-    HELD = auto()  # the reply to a command decides how to go on
-    SASL = auto()
-    ANNOUNCED = auto()  # a literal that is sent when the server asks for it
-    LITERAL = auto()
-    MORE = auto()  # the line goes on behind a literal
-    LOST = auto()  # we lost track; nothing is read any more
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +45,7 @@ P = TypeVar("P", bound=Pending)
 class Dialogue(Generic[P]):
     """Watches one connection: bytes of both sides in, events out."""
 
-    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
+    # Slots, and small queues: a server keeps one of these for each idle connection.
     __slots__ = (
         "_clock",
         "_commands",
@@ -71,7 +57,6 @@ class Dialogue(Generic[P]):
         "_which",
         "end_reason",
     )
-    in_content = False  # each line is looked at
 
     def __init__(
         self,
@@ -86,9 +71,9 @@ class Dialogue(Generic[P]):
         self._clock = clock
         self._lockstep = lockstep
         self._which = which
-        self._mode = Mode.GREETING
+        self._mode = modes.GREETING
         self._inbox = inbox if inbox is not None else Lines()
-        self._pending: list[P] = []
+        self._pending: tuple[P, ...] = ()  # in the order in which they were sent
         self._events: list[Event] = []
         self._commands = 0
 
@@ -100,11 +85,11 @@ class Dialogue(Generic[P]):
         raise NotImplementedError
 
     def _begins(self, verb: str, argument: bytes) -> None:
-        """A command begins, number ``_commands``: put it with those that wait for a reply."""
+        """A command begins, number ``_commands``: say that it waits for a reply (`_waits`)."""
         raise NotImplementedError
 
     def _gets_no_reply(self, command: P, at_end: bool = False) -> None:
-        """*command* gets no reply, or no end of one: tell it, and wait for it no longer."""
+        """*command* gets no reply, or no end of one: tell it, and that it waits no longer."""
         raise NotImplementedError
 
     def _passes_over(self) -> None:
@@ -124,9 +109,14 @@ class Dialogue(Generic[P]):
         """The connection is over: return the events of what was left open."""
         while self._pending:
             self._gets_no_reply(self._pending[0], at_end=True)
-        self._mode = Mode.LOST
+        self._mode = modes.LOST
         self._inbox.clear()
         return self._said()
+
+    @property
+    def in_content(self) -> bool:
+        """Whether what the client sends now is content, of which lines may be told some at a time."""
+        return False
 
     @property
     def taken(self) -> int:
@@ -136,8 +126,22 @@ class Dialogue(Generic[P]):
     def _said(self) -> Sequence[Event]:
         if not self._events:
             return _NOTHING
-        events, self._events = self._events, []
+        events = tuple(self._events)
+        self._events.clear()
         return events
+
+    # Its queue.
+
+    def _waits(self, command: P) -> None:
+        """*command* waits for a reply."""
+        self._pending += (command,)
+
+    def _waits_no_longer(self, command: P) -> None:
+        """*command* waits for a reply no longer."""
+        if self._pending[0] is command:
+            self._pending = self._pending[1:]
+        else:
+            self._pending = tuple(other for other in self._pending if other is not command)
 
     # What the client sends, by mode. A reader returns whether it read something.
 
@@ -145,7 +149,7 @@ class Dialogue(Generic[P]):
         while self._readers[self._mode](self):
             pass
         if self._inbox.overflowed:
-            self._mode = Mode.LOST
+            self._mode = modes.LOST
 
     def _read_greeting(self) -> bool:
         if self._lockstep:
@@ -155,7 +159,7 @@ class Dialogue(Generic[P]):
     def _read_held(self) -> bool:
         if not self._lockstep and self._which is None:
             return False
-        self._mode = Mode.LINES  # what is taken before a reply is a command; in lock-step there will be no reply
+        self._mode = modes.LINES  # what is taken before a reply is a command; in lock-step there will be no reply
         return True
 
     def _read_lost(self) -> bool:
@@ -166,6 +170,10 @@ class Dialogue(Generic[P]):
         line = self._inbox.next_line()
         if line is None:
             return False
+        return self._take_line(line)
+
+    def _take_line(self, line: bytes) -> bool:
+        """*line* is a command's, unless it turns out otherwise; return whether it was read."""
         verb, argument = self._parse(line)
         if self._lockstep and self._pending:
             if verb == OTHER and self._pending[0].exchange is not None:
@@ -173,7 +181,7 @@ class Dialogue(Generic[P]):
                 return True
             self._passes_over()
         if len(self._pending) >= PENDING:
-            self._mode = Mode.LOST
+            self._mode = modes.LOST
             return False
         self._commands += 1
         self._begins(verb, argument)
@@ -196,7 +204,7 @@ class Dialogue(Generic[P]):
             command.cancelled = True
         elif command.exchange is not None:
             command.exchange.response(response)
-        self._mode = Mode.HELD
+        self._mode = modes.HELD
 
     # What the server answers.
 
@@ -210,12 +218,12 @@ class Dialogue(Generic[P]):
         if command.exchange is not None:
             command.exchange.challenge(challenge)
         self._pause(command)
-        self._mode = Mode.SASL
+        self._mode = modes.SASL
 
     def _go_on(self) -> None:
         """The reply that decides how to go on has come: commands again, unless we lost track."""
-        if self._mode is not Mode.LOST:
-            self._mode = Mode.LINES
+        if self._mode != modes.LOST:
+            self._mode = modes.LINES
 
     def _pause(self, command: P) -> None:
         """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
@@ -223,12 +231,12 @@ class Dialogue(Generic[P]):
             command.busy += self._clock() - command.since
             command.since = None
 
-    _readers: ClassVar[Mapping[Mode, Callable[[Any], bool]]] = {
-        Mode.GREETING: _read_greeting,
-        Mode.LINES: _read_line,
-        Mode.HELD: _read_held,
-        Mode.SASL: _read_sasl,
-        Mode.LOST: _read_lost,
+    _readers: ClassVar[Mapping[int, Callable[[Any], bool]]] = {
+        modes.GREETING: _read_greeting,
+        modes.LINES: _read_line,
+        modes.HELD: _read_held,
+        modes.SASL: _read_sasl,
+        modes.LOST: _read_lost,
     }
 
 

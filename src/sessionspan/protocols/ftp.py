@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sessionspan.events import AuthEnd, AuthFailure, AuthSuccess, Command, Event
-from sessionspan.protocols import dialogue
-from sessionspan.protocols.dialogue import OTHER, Dialogue, Mode
+from sessionspan.protocols import dialogue, modes
+from sessionspan.protocols.dialogue import OTHER, Dialogue
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.sasl import NAME_LIMIT
 
@@ -203,7 +203,7 @@ class FTPObserver(Dialogue[_Pending]):
     def __init__(self, *, lockstep: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         """*clock* counts seconds."""
         super().__init__(clock, lockstep=lockstep)
-        self._mode = Mode.LINES
+        self._mode = modes.LINES
         self._replies = Replies()
         self._greeted = False
         self._user: str | None = None  # whom USER has named
@@ -233,18 +233,18 @@ class FTPObserver(Dialogue[_Pending]):
 
     def _begins(self, verb: str, argument: bytes) -> None:
         kept = b"" if verb in _SECRET else argument
-        self._pending.append(_Pending(verb, self._commands, self._clock(), argument=kept))
+        self._waits(_Pending(verb, self._commands, self._clock(), argument=kept))
 
     # What the server answers.
 
     def _replied(self, reply: Reply) -> None:
         command = self._answers(reply)
-        if command is None or self._mode is Mode.LOST:
+        if command is None or self._mode == modes.LOST:
             return
         if reply.code < 200:
             self._transfer_begins(command)
             return
-        self._pending.remove(command)
+        self._waits_no_longer(command)
         if command.verb in _LOGIN:
             self._answered_login(command, reply)
         elif reply.status == "2xx":
@@ -268,7 +268,7 @@ class FTPObserver(Dialogue[_Pending]):
         transfer.under_way = True
 
     def _gets_no_reply(self, command: _Pending, at_end: bool = False) -> None:
-        self._pending.remove(command)
+        self._waits_no_longer(command)
         if command.verb in ("PASS", "ACCT"):
             self._events.append(AuthFailure(user_name=self._user))
         self._done(command, None)

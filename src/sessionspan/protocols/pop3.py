@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from sessionspan.events import AuthFailure, AuthSuccess, Command, Event
-from sessionspan.protocols import Which, dialogue
-from sessionspan.protocols.dialogue import OTHER, Dialogue, Mode, known
+from sessionspan.protocols import Which, dialogue, modes
+from sessionspan.protocols.dialogue import OTHER, Dialogue, known
 from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.maildrop import ListingReader, Maildrop
 from sessionspan.protocols.message_id import MessageIdFinder
@@ -194,7 +194,7 @@ class POP3Observer(Dialogue[_Pending]):
         begin = _BEGINS.get(verb)
         if begin is not None:
             begin(self, command, argument)
-        self._pending.append(command)
+        self._waits(command)
 
     def _begin_auth(self, command: _Pending, argument: bytes) -> None:
         if not argument:
@@ -202,10 +202,10 @@ class POP3Observer(Dialogue[_Pending]):
         mechanism, _, initial = argument.partition(b" ")
         command.mechanism = mechanism_name(mechanism)
         command.exchange = Exchange(command.mechanism, initial.strip() or None)
-        self._mode = Mode.HELD
+        self._mode = modes.HELD
 
     def _begin_stls(self, command: _Pending, argument: bytes) -> None:
-        self._mode = Mode.HELD
+        self._mode = modes.HELD
 
     def _begin_user(self, command: _Pending, argument: bytes) -> None:
         command.names = _named(argument)
@@ -225,7 +225,7 @@ class POP3Observer(Dialogue[_Pending]):
     # What the server answers.
 
     def _read_reply(self) -> bool:
-        if self._mode is Mode.LOST:
+        if self._mode == modes.LOST:
             self._outbox.clear()
             return False
         if self._content is not None:
@@ -235,8 +235,8 @@ class POP3Observer(Dialogue[_Pending]):
         line = self._outbox.next_line()
         if line is None:
             return False
-        if self._mode is Mode.GREETING:
-            self._mode = Mode.LINES
+        if self._mode == modes.GREETING:
+            self._mode = modes.LINES
         else:
             command = self._being_answered()
             if command is not None:
@@ -272,9 +272,9 @@ class POP3Observer(Dialogue[_Pending]):
         """*command* has its whole reply."""
         if command.exchange is not None and command is self._logging_in():
             self._go_on()
-        self._pending.remove(command)
-        if self._mode is Mode.HELD and not self._pending:
-            self._mode = Mode.LINES
+        self._waits_no_longer(command)
+        if self._mode == modes.HELD and not self._pending:
+            self._mode = modes.LINES
         answered = _ANSWERED.get(command.verb)
         if answered is not None:
             answered(self, command, reply)
@@ -287,7 +287,7 @@ class POP3Observer(Dialogue[_Pending]):
         if command.verb in _LOGINS:
             self._finished(command, UNANSWERED)
             return
-        self._pending.remove(command)
+        self._waits_no_longer(command)
         self._go_on()
         self._done(command, command.first)
 

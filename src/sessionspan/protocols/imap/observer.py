@@ -16,11 +16,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from enum import IntEnum, auto
 from typing import Final
 
 from sessionspan.events import AuthEnd, AuthSuccess, Command, Event, IdleEnd, IdleStart
-from sessionspan.protocols import Which
+from sessionspan.protocols import Which, modes
 from sessionspan.protocols.imap import auth, commands
 from sessionspan.protocols.imap.commands import Pending
 from sessionspan.protocols.imap.replies import CONTINUATION, UNANSWERED, UNTAGGED, Replies, Reply
@@ -31,19 +30,6 @@ from sessionspan.protocols.lines import pieces
 _NOTHING: Final[tuple[Event, ...]] = ()
 
 PENDING: Final = 1000  # pipelined commands without a reply, beyond which the oldest is given up
-
-
-class _Mode(IntEnum):
-    """How the client's next bytes are read."""
-
-    GREETING = auto()  # the server has not spoken
-    LINES = auto()
-    HELD = auto()  # what the server says next decides how to go on
-    LITERAL = auto()
-    MORE = auto()  # the line goes on behind a literal
-    SASL = auto()
-    IDLE = auto()
-    LOST = auto()  # compressed, or we lost track; nothing is read any more
 
 
 class IMAPObserver:
@@ -87,7 +73,7 @@ class IMAPObserver:
         self._which = which
         self._bye_reason = bye
         self._clock = clock
-        self._mode = _Mode.GREETING
+        self._mode = modes.GREETING
         self._inbox = Segments()
         self._replies = Replies()
         self._store = Store()
@@ -102,7 +88,7 @@ class IMAPObserver:
 
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client; return the events that they complete."""
-        if self._mode is _Mode.LITERAL and not self._inbox.waiting:
+        if self._mode == modes.LITERAL and not self._inbox.waiting:
             taken = min(self._left, len(data))
             self._take_literal(data[: min(taken, self._wanted())], taken)
             data = data[taken:]
@@ -113,7 +99,7 @@ class IMAPObserver:
 
     def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
-        if self._mode is _Mode.LOST:
+        if self._mode == modes.LOST:
             return _NOTHING
         for response in self._replies.feed(data):
             if isinstance(response, Reply):
@@ -148,7 +134,7 @@ class IMAPObserver:
         return events
 
     def _lose_track(self) -> None:
-        self._mode = _Mode.LOST
+        self._mode = modes.LOST
         self._inbox.clear()
         self._replies.clear()
 
@@ -163,7 +149,7 @@ class IMAPObserver:
     def _read_held(self) -> bool:
         if self._which is None or not self._inbox.waiting:
             return False
-        self._mode = _Mode.LINES  # the server has taken a line, and so awaits none of what we did
+        self._mode = modes.LINES  # the server has taken a line, and so awaits none of what we did
         return True
 
     def _read_lost(self) -> bool:
@@ -202,11 +188,11 @@ class IMAPObserver:
             if command.reads is not None:
                 command.reads.begins(literal.size)
             # RFC 7888 4: a command that was refused early goes on, but nobody asks for more of it.
-            held = _Mode.LINES if command.answered else _Mode.HELD
-            self._mode = held if literal.waits or self._which is not None else _Mode.LITERAL
+            held = modes.LINES if command.answered else modes.HELD
+            self._mode = held if literal.waits or self._which is not None else modes.LITERAL
             return
         command.read = True
-        self._mode = _Mode.HELD if command.name in _HOLDS and not command.answered else _Mode.LINES
+        self._mode = modes.HELD if command.name in _HOLDS and not command.answered else modes.LINES
 
     def _read_literal(self) -> bool:
         data = self._inbox.take(self._left) if self._left else b""
@@ -226,7 +212,7 @@ class IMAPObserver:
             self._current.reads.literal(data)
         self._left -= size
         if self._left == 0:
-            self._mode = _Mode.MORE
+            self._mode = modes.MORE
 
     def _read_sasl(self) -> bool:
         line = self._inbox.next_line()
@@ -239,7 +225,7 @@ class IMAPObserver:
             command.cancelled = True
         elif command.exchange is not None:
             command.exchange.response(line)
-        self._mode = _Mode.HELD
+        self._mode = modes.HELD
         return True
 
     def _read_idle(self) -> bool:
@@ -248,14 +234,14 @@ class IMAPObserver:
             return False
         assert self._current is not None
         self._idle_ends(self._current)
-        self._mode = _Mode.LINES
+        self._mode = modes.LINES
         return True
 
     # What the server answers.
 
     def _replied(self, reply: Reply) -> None:
-        if self._mode is _Mode.GREETING:
-            self._mode = _Mode.LINES
+        if self._mode == modes.GREETING:
+            self._mode = modes.LINES
             if reply.status == "preauth":
                 self._events.append(AuthSuccess())
         if reply.tag == CONTINUATION:
@@ -269,21 +255,21 @@ class IMAPObserver:
 
     def _asked_for_more(self, reply: Reply) -> None:
         command = self._current
-        if self._mode not in (_Mode.HELD, _Mode.SASL) or command is None:
+        if self._mode not in (modes.HELD, modes.SASL) or command is None:
             return
         if not command.read:
             self._pause(command)
-            self._mode = _Mode.LITERAL
+            self._mode = modes.LITERAL
         elif command.exchange is not None:
             self._pause(command)
             command.exchange.challenge(reply.challenge)
             command.challenged = True
-            self._mode = _Mode.SASL
+            self._mode = modes.SASL
         elif command.name == "IDLE":
             self._pause(command)
             command.idle_since = self._clock()
             self._events.append(IdleStart())
-            self._mode = _Mode.IDLE
+            self._mode = modes.IDLE
 
     def _told(self, reply: Reply) -> None:
         """The server said something that has no tag."""
@@ -301,10 +287,10 @@ class IMAPObserver:
     def _answered(self, command: Pending, reply: Reply) -> None:
         self._pending.remove(command)
         if command is self._current:
-            if self._mode in (_Mode.HELD, _Mode.SASL, _Mode.IDLE):
-                self._mode = _Mode.LINES
-            elif self._mode in (_Mode.LITERAL, _Mode.MORE) and reply.status == "bad":
-                self._mode, self._left = _Mode.LINES, 0  # it does not know `{n+}`, and takes it for commands
+            if self._mode in (modes.HELD, modes.SASL, modes.IDLE):
+                self._mode = modes.LINES
+            elif self._mode in (modes.LITERAL, modes.MORE) and reply.status == "bad":
+                self._mode, self._left = modes.LINES, 0  # it does not know `{n+}`, and takes it for commands
         means = _ANSWERED.get(command.name)
         if means is not None:
             means(self, command, reply)
@@ -367,15 +353,15 @@ class IMAPObserver:
             self.end_reason = "quit"
 
 
-_READERS: Final[dict[_Mode, Callable[[IMAPObserver], bool]]] = {
-    _Mode.GREETING: IMAPObserver._read_held,
-    _Mode.LINES: IMAPObserver._read_line,
-    _Mode.HELD: IMAPObserver._read_held,
-    _Mode.LITERAL: IMAPObserver._read_literal,
-    _Mode.MORE: IMAPObserver._read_more,
-    _Mode.SASL: IMAPObserver._read_sasl,
-    _Mode.IDLE: IMAPObserver._read_idle,
-    _Mode.LOST: IMAPObserver._read_lost,
+_READERS: Final[dict[int, Callable[[IMAPObserver], bool]]] = {
+    modes.GREETING: IMAPObserver._read_held,
+    modes.LINES: IMAPObserver._read_line,
+    modes.HELD: IMAPObserver._read_held,
+    modes.LITERAL: IMAPObserver._read_literal,
+    modes.MORE: IMAPObserver._read_more,
+    modes.SASL: IMAPObserver._read_sasl,
+    modes.IDLE: IMAPObserver._read_idle,
+    modes.LOST: IMAPObserver._read_lost,
 }
 
 # After these the client waits for what the server says.

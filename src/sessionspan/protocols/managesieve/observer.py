@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from sessionspan.events import AuthEnd, Command, Event
-from sessionspan.protocols.dialogue import Dialogue, Mode
+from sessionspan.protocols import modes
+from sessionspan.protocols.dialogue import Dialogue
 from sessionspan.protocols.managesieve import auth, commands
 from sessionspan.protocols.managesieve.commands import Pending
 from sessionspan.protocols.managesieve.replies import UNANSWERED, Replies, Reply
@@ -44,7 +45,7 @@ class ManageSieveObserver(Dialogue[Pending]):
 
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client; return the events that they complete."""
-        if self._mode is Mode.LITERAL and not self._inbox.waiting:
+        if self._mode == modes.LITERAL and not self._inbox.waiting:
             taken = data[: self._left]
             self._take_literal(taken)
             data = data[len(taken) :]
@@ -69,7 +70,7 @@ class ManageSieveObserver(Dialogue[Pending]):
         if verb == "AUTHENTICATE":
             command.strings = Strings()
         self._current = command
-        self._pending.append(command)
+        self._waits(command)
         self._take_segment(command, argument)
 
     def _read_more(self) -> bool:
@@ -99,20 +100,20 @@ class ManageSieveObserver(Dialogue[Pending]):
         elif literal.waits:
             # Of a command that was refused already nobody asks for more.
             self._left = literal.size
-            self._mode = Mode.LINES if command.answered else Mode.ANNOUNCED
+            self._mode = modes.LINES if command.answered else modes.ANNOUNCED
         else:
             self._left = literal.size
-            self._mode = Mode.LITERAL
+            self._mode = modes.LITERAL
 
     def _whole(self, command: Pending) -> None:
         """All of *command*, or of a response in its exchange, was read."""
         if command.answered:
-            self._mode = Mode.LINES
+            self._mode = modes.LINES
         elif command.read:
             self._take_response(command, b"".join(command.take_strings()[:1]))
         else:
             command.read = True
-            self._mode = Mode.HELD if command.verb in _HOLDS else Mode.LINES
+            self._mode = modes.HELD if command.verb in _HOLDS else modes.LINES
             if command.verb == "AUTHENTICATE":
                 command.begin_exchange()
 
@@ -128,7 +129,7 @@ class ManageSieveObserver(Dialogue[Pending]):
             self._current.strings.literal(data)
         self._left -= len(data)
         if self._left == 0:
-            self._mode = Mode.MORE
+            self._mode = modes.MORE
 
     # What the server answers.
 
@@ -140,8 +141,8 @@ class ManageSieveObserver(Dialogue[Pending]):
             self._bye = reply
             leaves = any(command.verb == "LOGOUT" for command in self._pending)
             self.end_reason = "quit" if leaves else self._bye_reason
-        if self._mode is Mode.GREETING:
-            self._mode = Mode.LINES
+        if self._mode == modes.GREETING:
+            self._mode = modes.LINES
         elif self._pending and (not reply.capabilities or self._pending[0].verb == "CAPABILITY"):
             self._answered(self._pending[0], reply)
         elif not reply.capabilities:
@@ -153,11 +154,11 @@ class ManageSieveObserver(Dialogue[Pending]):
         command = self._current
         if command is None or not self._pending or command is not self._pending[0]:
             return
-        if reply.asks and self._mode is Mode.ANNOUNCED:
+        if reply.asks and self._mode == modes.ANNOUNCED:
             self._pause(command)
-            self._mode = Mode.LITERAL
-        elif reply.challenge is not None and self._mode in (Mode.HELD, Mode.ANNOUNCED):
-            if self._mode is Mode.ANNOUNCED:
+            self._mode = modes.LITERAL
+        elif reply.challenge is not None and self._mode in (modes.HELD, modes.ANNOUNCED):
+            if self._mode == modes.ANNOUNCED:
                 self._whole(command)  # the server went on without it
             if command.exchange is None:
                 return
@@ -166,8 +167,8 @@ class ManageSieveObserver(Dialogue[Pending]):
             self._asks(command, reply.challenge)
 
     def _answered(self, command: Pending, reply: Reply) -> None:
-        self._pending.pop(0)
-        if command is self._current and self._mode in (Mode.HELD, Mode.SASL, Mode.ANNOUNCED):
+        self._waits_no_longer(command)
+        if command is self._current and self._mode in (modes.HELD, modes.SASL, modes.ANNOUNCED):
             self._go_on()
         means = _ANSWERED.get(command.verb)
         if means is not None:
@@ -178,13 +179,13 @@ class ManageSieveObserver(Dialogue[Pending]):
         """A reply that no command waits for."""
         # A command that was refused before its literal: the server passes over it. But this one has taken the
         # literal for a command, so it knows none.
-        if self._mode in (Mode.LITERAL, Mode.MORE):
+        if self._mode in (modes.LITERAL, modes.MORE):
             self._knows_literals = False
-            self._mode, self._left = Mode.LINES, 0
+            self._mode, self._left = modes.LINES, 0
 
     def _gets_no_reply(self, command: Pending, at_end: bool = False) -> None:
         """*command* gets no reply, unless the server's BYE was one."""
-        self._pending.remove(command)
+        self._waits_no_longer(command)
         # A client that goes while it logs in has not failed to.
         if command.verb == "AUTHENTICATE" and self._bye is not None:
             self._events.append(auth.failed(command, self._bye))
@@ -221,12 +222,12 @@ class ManageSieveObserver(Dialogue[Pending]):
         if reply.accepts:
             self.end_reason = "quit"
 
-    _readers: ClassVar[Mapping[Mode, Callable[[ManageSieveObserver], bool]]] = {
+    _readers: ClassVar[Mapping[int, Callable[[ManageSieveObserver], bool]]] = {
         **Dialogue._readers,
-        Mode.SASL: _read_sasl,
-        Mode.ANNOUNCED: Dialogue._read_held,
-        Mode.LITERAL: _read_literal,
-        Mode.MORE: _read_more,
+        modes.SASL: _read_sasl,
+        modes.ANNOUNCED: Dialogue._read_held,
+        modes.LITERAL: _read_literal,
+        modes.MORE: _read_more,
     }
 
 

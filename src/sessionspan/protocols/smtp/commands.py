@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sessionspan.protocols.sasl import Exchange
+from sessionspan.protocols import dialogue
+from sessionspan.protocols.dialogue import OTHER
 from sessionspan.protocols.smtp.replies import UNANSWERED, Reply
 
 # What may stand in `sessionspan.command.name`. The text of any other verb may be a password that was sent
@@ -39,7 +40,6 @@ VERBS: Final = frozenset(
         "XFORWARD",
     ]
 )
-OTHER: Final = "_OTHER"
 _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 
 TEXT_LIMIT: Final = 512  # characters of an address or a host name that are kept
@@ -50,19 +50,13 @@ _PATH: Final = re.compile(
 )
 
 
-@dataclass(slots=True)
-class Pending:
+@dataclass(slots=True, eq=False)
+class Pending(dialogue.Pending):
     """A command that has no final reply yet."""
 
-    verb: str
-    argument: bytes
-    sequence: int
-    since: float | None  # when the server began to work on it; None while it waits for the client
-    busy: float = 0.0  # seconds that the server has worked on it
+    argument: bytes = b""
     transaction: int | None = None
-    exchange: Exchange | None = None  # AUTH
     greets: bool = False  # EHLO, HELO, LHLO: was accepted
-    cancelled: bool = False  # AUTH: the client sent `*`
     in_content: bool = False  # DATA: got its 354, the next reply is that to the final dot
     size: int = 0  # DATA, BDAT: bytes of message content
     message: Any = None  # DATA: its transaction, when the next one may begin before this is answered

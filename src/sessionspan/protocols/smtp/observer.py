@@ -1,6 +1,6 @@
 """Watches one SMTP or LMTP connection: bytes of both sides in, events out.
 
-How the client's next bytes are read is a mode, with one function each in `_READERS`; what a reply means
+How the client's next bytes are read is a mode, with one function each in `_readers`; what a reply means
 depends on the command that it answers, with one function each in `_ANSWERED`::
 
     GREETING --220--> LINES --DATA--> HELD --354--> CONTENT --CRLF.CRLF--> LINES
@@ -17,12 +17,12 @@ told *which* command is answered hears lines in the same way, but they may be an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
 
 from sessionspan.events import Command, Event
-from sessionspan.protocols import Which
-from sessionspan.protocols.lines import Lines, pieces
+from sessionspan.protocols import Which, modes
+from sessionspan.protocols.dialogue import Dialogue
 from sessionspan.protocols.sasl import Exchange, mechanism_name
 from sessionspan.protocols.smtp import auth, commands
 from sessionspan.protocols.smtp.commands import Pending
@@ -33,40 +33,20 @@ from sessionspan.protocols.smtp.replies import UNANSWERED, Replies, Reply
 _NOTHING: Final[tuple[Event, ...]] = ()
 _NO_CONTENT: Final = Content()
 
-PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 
-
-# How the client's next bytes are read. Numbers of this module, for it is asked with each line.
-_GREETING: Final = 0  # the server has not spoken; in lock-step, what it takes now is a PROXY header
-_LINES: Final = 1
-_HELD: Final = 2  # the reply to a command decides how to go on
-_CONTENT: Final = 3
-_CHUNK: Final = 4
-_SASL: Final = 5
-_LOST: Final = 6  # we lost track; nothing is read any more
-
-
-class SMTPObserver:
+class SMTPObserver(Dialogue[Pending]):
     """Watches one SMTP or LMTP connection."""
 
     # Slots, and small queues: a server keeps one of these for each idle connection.
     __slots__ = (
         "_chunk_left",
         "_chunking",
-        "_clock",
-        "_commands",
         "_content",
-        "_events",
-        "_inbox",
-        "_lockstep",
         "_mail",
-        "_mode",
-        "_pending",
         "_replies",
-        "_which",
         "_who",
-        "end_reason",
     )
+    _parse = staticmethod(commands.parse)
 
     def __init__(
         self,
@@ -81,40 +61,29 @@ class SMTPObserver:
 
         *clock* counts seconds.
         """
-        self.end_reason: str | None = None
-        self._lockstep = lockstep
+        super().__init__(clock, lockstep=lockstep, which=which)
         self._who = who
-        self._which = which
-        self._clock = clock
-        self._mode = _GREETING
-        self._inbox = Lines()
         self._replies = Replies()
-        self._pending: tuple[Pending, ...] = ()  # commands that wait for a reply
-        self._events: list[Event] = []
         self._mail = Mail(lmtp, self._events)
         self._content = _NO_CONTENT  # a new one for each message
         self._chunk_left = 0
         self._chunking = False  # the server offers BDAT
-        self._commands = 0
 
     # The doors.
 
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client; return the events that they complete."""
-        if self._mode == _CONTENT:  # then nothing waits
+        if self._mode == modes.CONTENT:  # then nothing waits
             taken = self._content.feed(data)
             if taken is None:
                 return _NOTHING
             data = self._content_ended(data, taken)
-        elif self._mode == _LINES:
+        elif self._mode == modes.LINES:
             line = self._inbox.only_line(data)
             if line is not None:
                 self._take_line(line)
                 return self._said() if self._events else _NOTHING
-        for piece in pieces(data):
-            self._inbox.feed(piece)
-            self._read()
-        return self._said()
+        return super().client_sent(data)
 
     def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
@@ -123,15 +92,6 @@ class SMTPObserver:
             if self._inbox.waiting:
                 self._read()  # what was held may be readable now
         return self._said() if self._events else _NOTHING
-
-    def finish(self) -> Sequence[Event]:
-        """The connection is over: return the events of what was left open."""
-        while self._pending:
-            # A client that goes while it logs in has not failed to.
-            self._gets_no_reply(at_end=True)
-        self._mode = _LOST
-        self._inbox.clear()
-        return self._said()
 
     @property
     def unfinished(self) -> bool:
@@ -143,84 +103,9 @@ class SMTPObserver:
     @property
     def in_content(self) -> bool:
         """Whether the client sends content whose end only its dot or the server's answer shows: in lock-step."""
-        return self._mode == _CONTENT and self._lockstep
+        return self._mode == modes.CONTENT and self._lockstep
 
-    @property
-    def taken(self) -> int:
-        """How many commands were read: the sequence number of the last one."""
-        return self._commands
-
-    def _say(self, event: Event) -> None:
-        self._events.append(event)
-
-    def _said(self) -> Sequence[Event]:
-        if not self._events:
-            return _NOTHING
-        events = tuple(self._events)
-        self._events.clear()
-        return events
-
-    # What the client sends, by mode. A reader returns whether it read something.
-
-    def _read(self) -> None:
-        while _READERS[self._mode](self):
-            pass
-        if self._inbox.overflowed:
-            self._mode = _LOST
-
-    def _read_greeting(self) -> bool:
-        if self._lockstep:
-            self._inbox.clear()
-        return self._read_held() if self._which is not None else False  # a server that does not greet
-
-    def _read_held(self) -> bool:
-        if not self._lockstep and self._which is None:
-            return False
-        self._mode = _LINES  # what is taken before a reply is a command; in lock-step there will be no reply
-        return True
-
-    def _read_lost(self) -> bool:
-        self._inbox.clear()
-        return False
-
-    def _read_line(self) -> bool:
-        line = self._inbox.next_line()
-        return line is not None and self._take_line(line)
-
-    def _take_line(self, line: bytes) -> bool:
-        verb, argument = commands.parse(line)
-        if self._lockstep and self._pending:
-            if verb == commands.OTHER and self._pending[0].verb == "AUTH":
-                return self._take_response(line)  # a mechanism of somebody's own, that asks without 334
-            self._gets_no_reply()
-        if len(self._pending) >= PENDING:
-            self._mode = _LOST
-            return False
-        self._commands += 1
-        command = Pending(verb, argument, self._commands, self._clock())
-        begin = _BEGINS.get(verb)
-        if begin is not None:
-            begin(self, command)
-        self._pending += (command,)
-        return True
-
-    def _read_sasl(self) -> bool:
-        line = self._inbox.next_line()
-        return line is not None and self._take_response(line)
-
-    def _take_response(self, line: bytes) -> bool:
-        command = self._logging_in()
-        command.since = self._clock()
-        if line.strip() == b"*":  # RFC 4954 4
-            command.cancelled = True
-        elif command.exchange is not None:
-            command.exchange.response(line)
-        self._mode = _HELD
-        return True
-
-    def _logging_in(self) -> Pending:
-        """The AUTH whose exchange is under way: the last one."""
-        return next(command for command in reversed(self._pending) if command.verb == "AUTH")
+    # What the client sends, by mode.
 
     def _read_content(self) -> bool:
         data = self._inbox.take()
@@ -240,7 +125,7 @@ class SMTPObserver:
                 if self._which is not None:
                     self._mail.hand_over(command)
                 break
-        self._mode = _HELD if self._lockstep else _LINES
+        self._mode = modes.HELD if self._lockstep else modes.LINES
         return data[taken:]
 
     def _read_chunk(self) -> bool:
@@ -251,26 +136,33 @@ class SMTPObserver:
             self._pending[-1].since = self._clock()
         self._chunk_left -= len(data)
         if self._chunk_left == 0:
-            self._mode = _LINES
+            self._mode = modes.LINES
         return True
 
     # What a command changes before it is answered.
+
+    def _begins(self, verb: str, argument: bytes) -> None:
+        command = Pending(verb, self._commands, self._clock(), argument=argument)
+        begin = _BEGINS.get(verb)
+        if begin is not None:
+            begin(self, command)
+        self._waits(command)
 
     def _begin_in_transaction(self, command: Pending) -> None:
         self._mail.number(command)
 
     def _begin_data(self, command: Pending) -> None:
         self._mail.number(command)
-        self._mode = _HELD
+        self._mode = modes.HELD
 
     def _begin_starttls(self, command: Pending) -> None:
-        self._mode = _HELD
+        self._mode = modes.HELD
 
     def _begin_auth(self, command: Pending) -> None:
         mechanism, _, initial = command.argument.partition(b" ")
         command.argument = mechanism  # what follows is a credential, and is not kept
         command.exchange = Exchange(mechanism_name(mechanism), initial.strip() or None)
-        self._mode = _HELD
+        self._mode = modes.HELD
 
     def _begin_bdat(self, command: Pending) -> None:
         self._mail.number(command)
@@ -280,34 +172,28 @@ class SMTPObserver:
         # RFC 3030 2: the octets follow at once. A server that does not know BDAT takes them for commands.
         if self._lockstep or self._chunking:
             self._chunk_left = command.size = int(size)
-            self._mode = _CHUNK
+            self._mode = modes.CHUNK
 
     # What the server answers.
 
     def _replied(self, reply: Reply) -> None:
-        if self._mode == _GREETING:
-            self._mode = _LINES
+        if self._mode == modes.GREETING:
+            self._mode = modes.LINES
             if reply.refuses:
                 self._mail.reject(reply, None, None)
-        elif self._pending and self._mode != _LOST:
-            index = 0 if self._which is None else self._which(self._pending)
-            if index < 0:
-                return
-            command = self._pending[index]
-            if _ANSWERED.get(command.verb, _BY_DEFAULT)(self, command, reply):
-                self._pending = self._pending[:index] + self._pending[index + 1 :]
+        elif self._pending and self._mode != modes.LOST:
+            command = self._being_answered()
+            if command is not None and _ANSWERED.get(command.verb, _BY_DEFAULT)(self, command, reply):
+                self._waits_no_longer(command)
                 self._done(command, reply)
 
-    def _gets_no_reply(self, at_end: bool = False) -> None:
-        """The first pending command gets no reply, or no further one."""
-        command, *rest = self._pending
-        self._pending = (*rest,)
+    def _gets_no_reply(self, command: Pending, at_end: bool = False) -> None:
+        self._waits_no_longer(command)
         self._mail.no_more_replies(command)
-        if command.verb == "AUTH" and not at_end:
-            self._say(auth.failed(command, UNANSWERED))
+        if command.verb == "AUTH" and not at_end:  # a client that goes while it logs in has not failed to
+            self._events.append(auth.failed(command, UNANSWERED))
         self._done(command, command.last)
-        if self._mode != _LOST:
-            self._mode = _LINES
+        self._go_on()
 
     def _done(self, command: Pending, reply: Reply) -> None:
         self._pause(command)
@@ -328,17 +214,11 @@ class SMTPObserver:
             )
         )
 
-    def _pause(self, command: Pending) -> None:
-        """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
-        if command.since is not None:
-            command.busy += self._clock() - command.since
-            command.since = None
-
     # What a reply means, by command. True: the command is done.
 
     def _answered(self, command: Pending, reply: Reply) -> bool:
-        if self._mode == _HELD and len(self._pending) == 1:
-            self._mode = _LINES
+        if self._mode == modes.HELD and len(self._pending) == 1:
+            self._mode = modes.LINES
         return True
 
     def _answered_helo(self, command: Pending, reply: Reply) -> bool:
@@ -380,20 +260,17 @@ class SMTPObserver:
 
     def _answered_auth(self, command: Pending, reply: Reply) -> bool:
         if reply.code == 334:
-            if command.exchange is not None:
-                command.exchange.challenge(reply.text.encode())
-            self._pause(command)
-            self._mode = _SASL
+            self._asks(command, reply.text.encode())
             return False
-        if self._mode in (_HELD, _SASL) and command is self._logging_in():
-            self._mode = _LINES
-        self._say(auth.succeeded(command, self._who) if reply.accepts else auth.failed(command, reply))
+        if self._mode in (modes.HELD, modes.SASL) and command is self._logging_in():
+            self._mode = modes.LINES
+        self._events.append(auth.succeeded(command, self._who) if reply.accepts else auth.failed(command, reply))
         return True
 
     def _answered_data(self, command: Pending, reply: Reply) -> bool:
         if command.in_content:
-            if self._lockstep or (self._which is not None and self._mode == _CONTENT):
-                self._mode = _LINES
+            if self._lockstep or (self._which is not None and self._mode == modes.CONTENT):
+                self._mode = modes.LINES
             command.size = self._content.size
             if self._mail.message(command, reply):
                 return True
@@ -403,30 +280,26 @@ class SMTPObserver:
             command.in_content = True
             self._content = Content()
             self._pause(command)
-            self._mode = _CONTENT
+            self._mode = modes.CONTENT
             return False
         if reply.refuses:
             self._mail.reject(reply, command, command.verb)
         return self._answered(command, reply)
 
     def _answered_bdat(self, command: Pending, reply: Reply) -> bool:
-        if self._lockstep and self._mode == _CHUNK and self._chunk_left:
-            self._mode, self._chunk_left = _LINES, 0  # answered before its octets: not understood
+        if self._lockstep and self._mode == modes.CHUNK and self._chunk_left:
+            self._mode, self._chunk_left = modes.LINES, 0  # answered before its octets: not understood
         command.size = self._mail.add_chunk(command.size)
         if reply.refuses or command.argument.upper().endswith(b"LAST"):
             return self._mail.message(command, reply)
         return True
 
+    _readers: ClassVar[Mapping[int, Callable[[SMTPObserver], bool]]] = {
+        **Dialogue._readers,
+        modes.CONTENT: _read_content,
+        modes.CHUNK: _read_chunk,
+    }
 
-_READERS: Final[dict[int, Callable[[SMTPObserver], bool]]] = {
-    _GREETING: SMTPObserver._read_greeting,
-    _LINES: SMTPObserver._read_line,
-    _HELD: SMTPObserver._read_held,
-    _CONTENT: SMTPObserver._read_content,
-    _CHUNK: SMTPObserver._read_chunk,
-    _SASL: SMTPObserver._read_sasl,
-    _LOST: SMTPObserver._read_lost,
-}
 
 _BEGINS: Final[dict[str, Callable[[SMTPObserver, Pending], None]]] = {
     "MAIL": SMTPObserver._begin_in_transaction,
