@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Generic, TypeVar
 
 from sessionspan.events import Event
-from sessionspan.protocols import Which, modes
+from sessionspan.protocols import Which
 from sessionspan.protocols.lines import Lines, pieces
+from sessionspan.protocols.modes import GREETING, HELD, LINES, LOST, SASL
 from sessionspan.protocols.sasl import Exchange
 
 _NOTHING: Final[tuple[Event, ...]] = ()
@@ -71,7 +72,7 @@ class Dialogue(Generic[P]):
         self._clock = clock
         self._lockstep = lockstep
         self._which = which
-        self._mode = modes.GREETING
+        self._mode = GREETING
         self._inbox = inbox if inbox is not None else Lines()
         self._pending: tuple[P, ...] = ()  # in the order in which they were sent
         self._events: list[Event] = []
@@ -85,11 +86,11 @@ class Dialogue(Generic[P]):
         raise NotImplementedError
 
     def _begins(self, verb: str, argument: bytes) -> None:
-        """A command begins, number ``_commands``: say that it waits for a reply (`_waits`)."""
+        """A command begins, number ``_commands``: put it with those that wait for a reply."""
         raise NotImplementedError
 
     def _gets_no_reply(self, command: P, at_end: bool = False) -> None:
-        """*command* gets no reply, or no end of one: tell it, and that it waits no longer."""
+        """*command* gets no reply, or no end of one: tell it, and wait for it no longer."""
         raise NotImplementedError
 
     def _passes_over(self) -> None:
@@ -109,7 +110,7 @@ class Dialogue(Generic[P]):
         """The connection is over: return the events of what was left open."""
         while self._pending:
             self._gets_no_reply(self._pending[0], at_end=True)
-        self._mode = modes.LOST
+        self._mode = LOST
         self._inbox.clear()
         return self._said()
 
@@ -130,13 +131,7 @@ class Dialogue(Generic[P]):
         self._events.clear()
         return events
 
-    # Its queue.
-
-    def _waits(self, command: P) -> None:
-        """*command* waits for a reply."""
-        self._pending += (command,)
-
-    def _waits_no_longer(self, command: P) -> None:
+    def _forget(self, command: P) -> None:
         """*command* waits for a reply no longer."""
         if self._pending[0] is command:
             self._pending = self._pending[1:]
@@ -149,7 +144,7 @@ class Dialogue(Generic[P]):
         while self._readers[self._mode](self):
             pass
         if self._inbox.overflowed:
-            self._mode = modes.LOST
+            self._mode = LOST
 
     def _read_greeting(self) -> bool:
         if self._lockstep:
@@ -159,7 +154,7 @@ class Dialogue(Generic[P]):
     def _read_held(self) -> bool:
         if not self._lockstep and self._which is None:
             return False
-        self._mode = modes.LINES  # what is taken before a reply is a command; in lock-step there will be no reply
+        self._mode = LINES  # what is taken before a reply is a command; in lock-step there will be no reply
         return True
 
     def _read_lost(self) -> bool:
@@ -181,7 +176,7 @@ class Dialogue(Generic[P]):
                 return True
             self._passes_over()
         if len(self._pending) >= PENDING:
-            self._mode = modes.LOST
+            self._mode = LOST
             return False
         self._commands += 1
         self._begins(verb, argument)
@@ -204,13 +199,15 @@ class Dialogue(Generic[P]):
             command.cancelled = True
         elif command.exchange is not None:
             command.exchange.response(response)
-        self._mode = modes.HELD
+        self._mode = HELD
 
     # What the server answers.
 
     def _being_answered(self) -> P | None:
         """The command that the server answers now; None when it is none of those that wait."""
-        index = self._which(self._pending) if self._which is not None else 0
+        if self._which is None:
+            return self._pending[0] if self._pending else None
+        index = self._which(self._pending)
         return self._pending[index] if 0 <= index < len(self._pending) else None
 
     def _asks(self, command: P, challenge: bytes) -> None:
@@ -218,12 +215,12 @@ class Dialogue(Generic[P]):
         if command.exchange is not None:
             command.exchange.challenge(challenge)
         self._pause(command)
-        self._mode = modes.SASL
+        self._mode = SASL
 
     def _go_on(self) -> None:
         """The reply that decides how to go on has come: commands again, unless we lost track."""
-        if self._mode != modes.LOST:
-            self._mode = modes.LINES
+        if self._mode != LOST:
+            self._mode = LINES
 
     def _pause(self, command: P) -> None:
         """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
@@ -232,11 +229,11 @@ class Dialogue(Generic[P]):
             command.since = None
 
     _readers: ClassVar[Mapping[int, Callable[[Any], bool]]] = {
-        modes.GREETING: _read_greeting,
-        modes.LINES: _read_line,
-        modes.HELD: _read_held,
-        modes.SASL: _read_sasl,
-        modes.LOST: _read_lost,
+        GREETING: _read_greeting,
+        LINES: _read_line,
+        HELD: _read_held,
+        SASL: _read_sasl,
+        LOST: _read_lost,
     }
 
 

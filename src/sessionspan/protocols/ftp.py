@@ -233,7 +233,7 @@ class FTPObserver(Dialogue[_Pending]):
 
     def _begins(self, verb: str, argument: bytes) -> None:
         kept = b"" if verb in _SECRET else argument
-        self._waits(_Pending(verb, self._commands, self._clock(), argument=kept))
+        self._pending += (_Pending(verb, self._commands, self._clock(), argument=kept),)
 
     # What the server answers.
 
@@ -244,7 +244,7 @@ class FTPObserver(Dialogue[_Pending]):
         if reply.code < 200:
             self._transfer_begins(command)
             return
-        self._waits_no_longer(command)
+        self._forget(command)
         if command.verb in _LOGIN:
             self._answered_login(command, reply)
         elif reply.status == "2xx":
@@ -268,7 +268,7 @@ class FTPObserver(Dialogue[_Pending]):
         transfer.under_way = True
 
     def _gets_no_reply(self, command: _Pending, at_end: bool = False) -> None:
-        self._waits_no_longer(command)
+        self._forget(command)
         if command.verb in ("PASS", "ACCT"):
             self._events.append(AuthFailure(user_name=self._user))
         self._done(command, None)

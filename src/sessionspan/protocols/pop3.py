@@ -194,7 +194,7 @@ class POP3Observer(Dialogue[_Pending]):
         begin = _BEGINS.get(verb)
         if begin is not None:
             begin(self, command, argument)
-        self._waits(command)
+        self._pending += (command,)
 
     def _begin_auth(self, command: _Pending, argument: bytes) -> None:
         if not argument:
@@ -272,7 +272,7 @@ class POP3Observer(Dialogue[_Pending]):
         """*command* has its whole reply."""
         if command.exchange is not None and command is self._logging_in():
             self._go_on()
-        self._waits_no_longer(command)
+        self._forget(command)
         if self._mode == modes.HELD and not self._pending:
             self._mode = modes.LINES
         answered = _ANSWERED.get(command.verb)
@@ -287,7 +287,7 @@ class POP3Observer(Dialogue[_Pending]):
         if command.verb in _LOGINS:
             self._finished(command, UNANSWERED)
             return
-        self._waits_no_longer(command)
+        self._forget(command)
         self._go_on()
         self._done(command, command.first)
 

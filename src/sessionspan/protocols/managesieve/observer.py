@@ -70,7 +70,7 @@ class ManageSieveObserver(Dialogue[Pending]):
         if verb == "AUTHENTICATE":
             command.strings = Strings()
         self._current = command
-        self._waits(command)
+        self._pending += (command,)
         self._take_segment(command, argument)
 
     def _read_more(self) -> bool:
@@ -167,7 +167,7 @@ class ManageSieveObserver(Dialogue[Pending]):
             self._asks(command, reply.challenge)
 
     def _answered(self, command: Pending, reply: Reply) -> None:
-        self._waits_no_longer(command)
+        self._forget(command)
         if command is self._current and self._mode in (modes.HELD, modes.SASL, modes.ANNOUNCED):
             self._go_on()
         means = _ANSWERED.get(command.verb)
@@ -185,7 +185,7 @@ class ManageSieveObserver(Dialogue[Pending]):
 
     def _gets_no_reply(self, command: Pending, at_end: bool = False) -> None:
         """*command* gets no reply, unless the server's BYE was one."""
-        self._waits_no_longer(command)
+        self._forget(command)
         # A client that goes while it logs in has not failed to.
         if command.verb == "AUTHENTICATE" and self._bye is not None:
             self._events.append(auth.failed(command, self._bye))

@@ -21,8 +21,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, Final
 
 from sessionspan.events import Command, Event
-from sessionspan.protocols import Which, modes
+from sessionspan.protocols import Which
 from sessionspan.protocols.dialogue import Dialogue
+from sessionspan.protocols.modes import CHUNK, CONTENT, GREETING, HELD, LINES, LOST, SASL
 from sessionspan.protocols.sasl import Exchange, mechanism_name
 from sessionspan.protocols.smtp import auth, commands
 from sessionspan.protocols.smtp.commands import Pending
@@ -73,12 +74,12 @@ class SMTPObserver(Dialogue[Pending]):
 
     def client_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the client; return the events that they complete."""
-        if self._mode == modes.CONTENT:  # then nothing waits
+        if self._mode == CONTENT:  # then nothing waits
             taken = self._content.feed(data)
             if taken is None:
                 return _NOTHING
             data = self._content_ended(data, taken)
-        elif self._mode == modes.LINES:
+        elif self._mode == LINES:
             line = self._inbox.only_line(data)
             if line is not None:
                 self._take_line(line)
@@ -103,7 +104,7 @@ class SMTPObserver(Dialogue[Pending]):
     @property
     def in_content(self) -> bool:
         """Whether the client sends content whose end only its dot or the server's answer shows: in lock-step."""
-        return self._mode == modes.CONTENT and self._lockstep
+        return self._mode == CONTENT and self._lockstep
 
     # What the client sends, by mode.
 
@@ -125,7 +126,7 @@ class SMTPObserver(Dialogue[Pending]):
                 if self._which is not None:
                     self._mail.hand_over(command)
                 break
-        self._mode = modes.HELD if self._lockstep else modes.LINES
+        self._mode = HELD if self._lockstep else LINES
         return data[taken:]
 
     def _read_chunk(self) -> bool:
@@ -136,7 +137,7 @@ class SMTPObserver(Dialogue[Pending]):
             self._pending[-1].since = self._clock()
         self._chunk_left -= len(data)
         if self._chunk_left == 0:
-            self._mode = modes.LINES
+            self._mode = LINES
         return True
 
     # What a command changes before it is answered.
@@ -146,23 +147,23 @@ class SMTPObserver(Dialogue[Pending]):
         begin = _BEGINS.get(verb)
         if begin is not None:
             begin(self, command)
-        self._waits(command)
+        self._pending += (command,)
 
     def _begin_in_transaction(self, command: Pending) -> None:
         self._mail.number(command)
 
     def _begin_data(self, command: Pending) -> None:
         self._mail.number(command)
-        self._mode = modes.HELD
+        self._mode = HELD
 
     def _begin_starttls(self, command: Pending) -> None:
-        self._mode = modes.HELD
+        self._mode = HELD
 
     def _begin_auth(self, command: Pending) -> None:
         mechanism, _, initial = command.argument.partition(b" ")
         command.argument = mechanism  # what follows is a credential, and is not kept
         command.exchange = Exchange(mechanism_name(mechanism), initial.strip() or None)
-        self._mode = modes.HELD
+        self._mode = HELD
 
     def _begin_bdat(self, command: Pending) -> None:
         self._mail.number(command)
@@ -172,23 +173,23 @@ class SMTPObserver(Dialogue[Pending]):
         # RFC 3030 2: the octets follow at once. A server that does not know BDAT takes them for commands.
         if self._lockstep or self._chunking:
             self._chunk_left = command.size = int(size)
-            self._mode = modes.CHUNK
+            self._mode = CHUNK
 
     # What the server answers.
 
     def _replied(self, reply: Reply) -> None:
-        if self._mode == modes.GREETING:
-            self._mode = modes.LINES
+        if self._mode == GREETING:
+            self._mode = LINES
             if reply.refuses:
                 self._mail.reject(reply, None, None)
-        elif self._pending and self._mode != modes.LOST:
+        elif self._mode != LOST:
             command = self._being_answered()
             if command is not None and _ANSWERED.get(command.verb, _BY_DEFAULT)(self, command, reply):
-                self._waits_no_longer(command)
+                self._forget(command)
                 self._done(command, reply)
 
     def _gets_no_reply(self, command: Pending, at_end: bool = False) -> None:
-        self._waits_no_longer(command)
+        self._forget(command)
         self._mail.no_more_replies(command)
         if command.verb == "AUTH" and not at_end:  # a client that goes while it logs in has not failed to
             self._events.append(auth.failed(command, UNANSWERED))
@@ -217,8 +218,8 @@ class SMTPObserver(Dialogue[Pending]):
     # What a reply means, by command. True: the command is done.
 
     def _answered(self, command: Pending, reply: Reply) -> bool:
-        if self._mode == modes.HELD and len(self._pending) == 1:
-            self._mode = modes.LINES
+        if self._mode == HELD and len(self._pending) == 1:
+            self._mode = LINES
         return True
 
     def _answered_helo(self, command: Pending, reply: Reply) -> bool:
@@ -262,15 +263,15 @@ class SMTPObserver(Dialogue[Pending]):
         if reply.code == 334:
             self._asks(command, reply.text.encode())
             return False
-        if self._mode in (modes.HELD, modes.SASL) and command is self._logging_in():
-            self._mode = modes.LINES
+        if self._mode in (HELD, SASL) and command is self._logging_in():
+            self._mode = LINES
         self._events.append(auth.succeeded(command, self._who) if reply.accepts else auth.failed(command, reply))
         return True
 
     def _answered_data(self, command: Pending, reply: Reply) -> bool:
         if command.in_content:
-            if self._lockstep or (self._which is not None and self._mode == modes.CONTENT):
-                self._mode = modes.LINES
+            if self._lockstep or (self._which is not None and self._mode == CONTENT):
+                self._mode = LINES
             command.size = self._content.size
             if self._mail.message(command, reply):
                 return True
@@ -280,15 +281,15 @@ class SMTPObserver(Dialogue[Pending]):
             command.in_content = True
             self._content = Content()
             self._pause(command)
-            self._mode = modes.CONTENT
+            self._mode = CONTENT
             return False
         if reply.refuses:
             self._mail.reject(reply, command, command.verb)
         return self._answered(command, reply)
 
     def _answered_bdat(self, command: Pending, reply: Reply) -> bool:
-        if self._lockstep and self._mode == modes.CHUNK and self._chunk_left:
-            self._mode, self._chunk_left = modes.LINES, 0  # answered before its octets: not understood
+        if self._lockstep and self._mode == CHUNK and self._chunk_left:
+            self._mode, self._chunk_left = LINES, 0  # answered before its octets: not understood
         command.size = self._mail.add_chunk(command.size)
         if reply.refuses or command.argument.upper().endswith(b"LAST"):
             return self._mail.message(command, reply)
@@ -296,8 +297,8 @@ class SMTPObserver(Dialogue[Pending]):
 
     _readers: ClassVar[Mapping[int, Callable[[SMTPObserver], bool]]] = {
         **Dialogue._readers,
-        modes.CONTENT: _read_content,
-        modes.CHUNK: _read_chunk,
+        CONTENT: _read_content,
+        CHUNK: _read_chunk,
     }
 
 
