@@ -14,14 +14,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import Span, SpanLimits, SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, Sampler, SamplingResult
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_ON,
+    DEFAULT_ON,
+    Decision,
+    ParentBased,
+    ParentBasedTraceIdRatio,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from sessionspan import own, session
 from sessionspan.sdk import memory
 from sessionspan.sdk.memory import Few, Lent, lighten
+from sessionspan.sdk.spans import nobody_looks
 from sessionspan.testing import Recorder
 
 PEER = ("192.0.2.7", 40000)
@@ -76,6 +88,13 @@ def test_many_attributes_of_an_application_push_the_sessions_out_on_the_span_onl
     assert len(span.attributes or {}) == 128
     assert span.dropped_attributes > 80
     assert facts_of(recorder)["network.transport"] == "tcp"
+
+
+class SeesAll(SpanProcessor):
+    """Sees the attributes of each span that starts."""
+
+    def on_start(self, span: Span, parent_context: Any = None) -> None:
+        assert span.attributes
 
 
 class Marks(SpanProcessor, Sampler):
@@ -160,6 +179,70 @@ def test_lent_attributes_are_as_those_of_the_sdk() -> None:
 
 
 _STEPS = st.lists(st.one_of(st.integers(), st.lists(st.integers(), max_size=5)), max_size=12)
+
+
+class Deaf(BatchSpanProcessor):
+    """A batch processor of somebody's own, that looks when a span ends only."""
+
+    def on_end(self, span: ReadableSpan) -> None: ...
+
+
+class Curious(BatchSpanProcessor):
+    """A batch processor that looks when a span starts."""
+
+    def on_start(self, span: Span, parent_context: Any = None) -> None: ...
+
+
+def patched() -> SpanProcessor:
+    processor = SimpleSpanProcessor(InMemorySpanExporter())
+    processor.on_start = lambda *args, **kwargs: None  # type: ignore[method-assign]
+    return processor
+
+
+@pytest.mark.parametrize(
+    ("sampler", "processor", "looks"),
+    [
+        (ALWAYS_ON, None, False),
+        (DEFAULT_ON, lambda: BatchSpanProcessor(InMemorySpanExporter()), False),
+        (ParentBasedTraceIdRatio(0.5), lambda: SimpleSpanProcessor(InMemorySpanExporter()), False),
+        (ParentBased(TraceIdRatioBased(0.5)), lambda: Deaf(InMemorySpanExporter()), False),
+        (ALWAYS_ON, lambda: Curious(InMemorySpanExporter()), True),
+        (ALWAYS_ON, Marks, True),
+        (ALWAYS_ON, patched, True),
+        (Marks(), None, True),
+        (ParentBased(Marks()), None, True),
+        (ParentBased(ALWAYS_ON, local_parent_not_sampled=Marks()), None, True),
+    ],
+)
+def test_it_is_known_who_may_look_at_a_span_that_starts(sampler: Sampler, processor: Any, looks: bool) -> None:
+    provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+    if processor is not None:
+        provider.add_span_processor(processor())
+    assert nobody_looks(provider.get_tracer("x")) is not looks
+    provider.shutdown()
+
+
+@pytest.mark.parametrize("length", [None, 9])
+def test_attributes_that_come_late_are_those_that_come_in_time(
+    length: int | None,
+) -> None:
+    exported: list[dict[str, Any]] = []
+    for in_time in (False, True):
+        kept = InMemorySpanExporter()
+        provider = TracerProvider(span_limits=SpanLimits(max_attribute_length=length), shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(kept))
+        if in_time:
+            provider.add_span_processor(SeesAll())
+        assert nobody_looks(provider.get_tracer("x")) is not in_time
+        own.SCOPE.bind(provider)
+        with session("SMTP", peer=PEER) as s:
+            s.set_username("ann")
+        exported.append(dict(kept.get_finished_spans()[0].attributes or {}))
+        for own_alone in ("sessionspan.session.id", "session_id"):
+            assert exported[-1].pop(own_alone) == s.id[:length]
+        assert exported[-1].pop("sessionspan.session.duration") > 0
+    assert exported[0] == exported[1]
+    assert exported[0]["user.name"] == "ann"
 
 
 @given(_STEPS, st.sampled_from((None, 0, 1, 4, 128)))

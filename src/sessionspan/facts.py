@@ -16,7 +16,7 @@ from sessionspan import names
 from sessionspan.addresses import UNKNOWN, Address
 from sessionspan.events import Value
 from sessionspan.redaction import KEEP, SPAN_TEXT, Rule, clean, policy
-from sessionspan.span_writer import BY_API, SpanWriter, writer_of
+from sessionspan.span_writer import BY_API, SpanWriter
 
 # The operation in which a session of a client was opened, or an event of it happened.
 OPERATION: Final = (names.OPERATION_ID, names.OPERATION_NAME, names.OPERATION_DEVICE_ID, names.OPERATION_USER_ID)
@@ -74,11 +74,10 @@ class Facts:
         _client(found, self.client, identity)
         self.learn(found)
 
-    def attach(self, span: Span) -> None:
-        """*span* was started with these facts; later ones are set on it."""
+    def attach(self, span: Span, writer: SpanWriter) -> None:
+        """*span* has these facts; later ones are set on it by *writer*."""
         self._span = span
-        self._writer = writer_of(span)
-        self._writer.begin(span, self.values)
+        self._writer = writer
 
     def detach(self) -> None:
         """The span is about to end: what is learnt later stays here."""

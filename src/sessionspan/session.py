@@ -20,7 +20,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context, attach, detach, get_current, get_value, set_value
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
-from sessionspan import live, names
+from sessionspan import live, names, span_writer
 from sessionspan.addresses import UNKNOWN, Address
 from sessionspan.ending import more_specific, outcome, type_name
 from sessionspan.events import (
@@ -359,15 +359,16 @@ class Session(ForPeople):
         server = self.side is _SERVER
         named = named_after(self.protocol)
         facts = self._starting_facts()
-        self._span = self._scope.tracer.start_span(
+        self._span, writer = span_writer.start(
+            self._scope.tracer,
             named.span,
+            facts.values,
             # A server's connection is nobody's child: its context is that of whoever opened the listener.
             context=Context() if server else None,
             kind=SpanKind.SERVER if server else SpanKind.CLIENT,
-            attributes=facts.values,
             start_time=self._started_at,
         )
-        facts.attach(self._span)
+        facts.attach(self._span, writer)
         self.context = set_span_in_context(self._span, set_value(_KEY, self))
         kind = named.server if server else named.client
         self._gate = Gate(self._scope, kind, facts, self._span, self.context, self.capture_level)

@@ -1,4 +1,4 @@
-"""How attributes and events get onto a span: by the API, or by a shorter way that the SDK leaves open.
+"""How a span starts, and gets its attributes and events: by the API, or by a shorter way that the SDK leaves open.
 
 The API's way cleans and copies what the gate has cleaned already. Where the span is the SDK's own,
 `sessionspan.sdk.spans` knows how to hand over what is finished. It is loaded by name, and only when the
@@ -8,13 +8,13 @@ application itself has loaded the SDK: the core imports none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sessionspan import sdk
 from sessionspan.guard import guard
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer
 
     from sessionspan.events import Value
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class SpanWriter(Protocol):
     """Writes what passed the gate onto spans of one kind."""
 
-    def begin(self, span: Span, attributes: dict[str, Value]) -> None:
-        """*span* has started, with *attributes*, and will be open for long.
+    def begin(self, span: Span, attributes: dict[str, Value], *, late: bool) -> None:
+        """*span* has started and will be open for long; it has *attributes*, or gets them now if that is *late*.
 
         The dictionary is lent, and changes with what is set: neither side has a copy until it needs one.
         """
@@ -38,8 +38,9 @@ class SpanWriter(Protocol):
 class _ByAPI:
     """Writes by the API, onto whatever span there is."""
 
-    def begin(self, span: Span, attributes: dict[str, Value]) -> None:
-        pass
+    def begin(self, span: Span, attributes: dict[str, Value], *, late: bool) -> None:
+        if late:
+            span.set_attributes(attributes)
 
     def set(self, span: Span, attributes: Mapping[str, Value]) -> None:
         span.set_attributes(attributes)
@@ -49,6 +50,23 @@ class _ByAPI:
 
 
 BY_API: Final = _ByAPI()
+
+
+def start(tracer: Tracer, name: str, attributes: dict[str, Value], **how: Any) -> tuple[Span, SpanWriter]:
+    """Start a span of *tracer* that has *attributes*, and say who writes onto it; *how* is for ``start_span``."""
+    late = bool(_nobody_looks(tracer))
+    span = tracer.start_span(name, attributes=None if late else attributes, **how)
+    writer = writer_of(span)
+    writer.begin(span, attributes, late=late)
+    return span, writer
+
+
+@guard
+def _nobody_looks(tracer: Any) -> bool:
+    """Whether nobody looks at a span's attributes while it starts, so that they can be given to it finished."""
+    behind: Tracer = getattr(tracer, "_tracer", tracer)  # the API's proxy
+    sdk_spans = sdk.knowing(type(behind), "sessionspan.sdk.spans")
+    return sdk_spans is not None and bool(sdk_spans.nobody_looks(behind))
 
 
 def writer_of(span: Span) -> SpanWriter:

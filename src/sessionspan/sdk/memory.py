@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from sessionspan.events import Value
 
 
-def lighten(span: Any, attributes: dict[str, Value]) -> None:
-    """Let *span*, which has started with *attributes*, have them in this dictionary, and its lists as tuples."""
+def lighten(span: Any, attributes: dict[str, Value], *, late: bool = False) -> None:
+    """Let *span* have *attributes* in this dictionary, and its lists as tuples.
+
+    It has started with them, or if they come *late* without any.
+    """
     made = span._attributes
-    if _has_nothing_but(attributes, made):
+    if late or _has_nothing_but(attributes, made):
         made._dict = attributes  # for a processor that has kept the mapping
         span._attributes = Lent(attributes, made.maxlen)
     for name in ("_events", "_links"):

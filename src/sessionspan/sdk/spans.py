@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import Event, Span
+from opentelemetry.sdk.trace import Event, Span, SpanProcessor, Tracer
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, ParentBasedTraceIdRatio, StaticSampler, TraceIdRatioBased
 
 from sessionspan.sdk.limits import permit
 from sessionspan.sdk.memory import Lent, lighten
@@ -39,12 +41,40 @@ def _permit(limits: Any) -> bool:
     )
 
 
+def nobody_looks(tracer: Any) -> bool:
+    """Whether no sampler and no processor of *tracer* but the SDK's own, which do not, can look at attributes."""
+    return (
+        type(tracer) is Tracer
+        and _is_blind(tracer.sampler)
+        and all(_lets_pass(processor) for processor in tracer.span_processor._span_processors)
+    )
+
+
+def _is_blind(sampler: Any) -> bool:
+    """Whether *sampler* decides by the parent, or by the trace's id, and hands attributes on as they are."""
+    if isinstance(sampler, ParentBased):
+        return type(sampler) in _BY_PARENT and all(map(_is_blind, vars(sampler).values()))
+    return type(sampler) in _BLIND
+
+
+_BY_PARENT: Final = (ParentBased, ParentBasedTraceIdRatio)
+_BLIND: Final = (StaticSampler, TraceIdRatioBased)
+
+
+def _lets_pass(processor: Any) -> bool:
+    """Whether *processor* does nothing when a span starts."""
+    return getattr(processor.on_start, "__func__", None) in _NOTHING
+
+
+_NOTHING: Final = (SpanProcessor.on_start, BatchSpanProcessor.on_start, SimpleSpanProcessor.on_start)
+
+
 class _Writer:
     """Writes onto spans that take what is finished."""
 
-    def begin(self, span: Any, attributes: dict[str, Value]) -> None:
+    def begin(self, span: Any, attributes: dict[str, Value], *, late: bool) -> None:
         """See `sessionspan.span_writer.SpanWriter`."""
-        lighten(span, attributes)
+        lighten(span, attributes, late=late)
 
     def set(self, span: Any, attributes: Mapping[str, Value]) -> None:
         """See `sessionspan.span_writer.SpanWriter`."""
