@@ -45,7 +45,8 @@ def nobody_looks(tracer: Any) -> bool:
     """Whether no sampler and no processor of *tracer* but the SDK's own, which do not, can look at attributes."""
     return (
         type(tracer) is Tracer
-        and _is_blind(tracer.sampler)
+        and type(tracer.sampler).__hash__ is object.__hash__  # so it can be asked once
+        and _is_blind_once(tracer.sampler)
         and all(_lets_pass(processor) for processor in tracer.span_processor._span_processors)
     )
 
@@ -57,6 +58,7 @@ def _is_blind(sampler: Any) -> bool:
     return type(sampler) in _BLIND
 
 
+_is_blind_once: Final = functools.lru_cache(maxsize=16)(_is_blind)
 _BY_PARENT: Final = (ParentBased, ParentBasedTraceIdRatio)
 _BLIND: Final = (StaticSampler, TraceIdRatioBased)
 
