@@ -40,7 +40,6 @@ class Gate:
         "_kind",
         "_level",
         "_metrics",
-        "_of_a_client",
         "_on_span",
         "_samples_all",
         "_samples_audit",
@@ -60,7 +59,6 @@ class Gate:
         self.tally = Tally(chosen.max_events)
         self._emitter = scope.emitter() if chosen.events != "span" else None
         self._level = level
-        self._of_a_client = kind.side == "client"
         self._views = policy().at(level)
         self._metrics: Metrics | None = None
         if scope.metrics is not None and scope.metrics.enabled:
@@ -134,7 +132,7 @@ class Gate:
 
     def _emit(self, emitter: Emitter, event: Event, timestamp: int) -> None:
         identity = self._facts.identity
-        if self._of_a_client:
+        if self._kind.side == "client":
             _move_to_operation(identity)
         emit(emitter, event, self._views.logs.redact(event, identity), self._where, self._context, timestamp)
 

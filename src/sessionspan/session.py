@@ -103,7 +103,6 @@ class Session(ForPeople):
 
     __slots__ = (
         "__weakref__",
-        "_device",
         "_early",
         "_end_reason",
         "_ender",
@@ -112,7 +111,6 @@ class Session(ForPeople):
         "_facts",
         "_failure",
         "_gate",
-        "_id",
         "_last",
         "_level",
         "_raised",
@@ -147,7 +145,6 @@ class Session(ForPeople):
         # Whether the peer has left something half done; observers say so at the end.
         self.unfinished = False
         self._scope = scope
-        self._id: str | None = None
         self._started_at = time.time_ns()
         self._started_clock = time.monotonic()
         self._stage = _NEW
@@ -156,7 +153,6 @@ class Session(ForPeople):
         self._end_reason: str | None = None
         self._error_type: str | None = None
         self._failure = _RAISED
-        self._device = device
         self._early: Event | None = None
         self._ender: int | None = None  # the thread that ends it, which alone may still record then
         self._raised = False  # in the command that is under way
@@ -166,7 +162,10 @@ class Session(ForPeople):
         client = peer if side is _SERVER else local
         if transport != "tcp" or behind_proxy:
             client = UNKNOWN
-        self._facts = Facts({names.TRANSPORT: transport, names.TLS_MODE: "none"}, client)
+        known: dict[str, Value] = {names.TRANSPORT: transport, names.TLS_MODE: "none"}
+        if device is not None:
+            known[names.DEVICE_TYPE] = device
+        self._facts = Facts(known, client)
         outside = get_current()
         # None: what the setting says of this session, once it starts.
         self._level = level_in_context() if outside else None
@@ -184,9 +183,10 @@ class Session(ForPeople):
     @property
     def id(self) -> str:
         """The session's UUID (version 4, RFC 9562 5.4)."""
-        if self._id is None:
-            self._id = new_uuid()
-        return self._id
+        known = self._facts.values
+        if names.SESSION_ID not in known:
+            known[names.SESSION_ID] = new_uuid()
+        return str(known[names.SESSION_ID])
 
     @property
     def client_ip(self) -> str | None:
@@ -196,7 +196,8 @@ class Session(ForPeople):
     @property
     def device(self) -> str | None:
         """The type of the device at the other end, as the library calls it; None when it is none."""
-        return self._device
+        device = self._facts.values.get(names.DEVICE_TYPE)
+        return None if device is None else str(device)
 
     @property
     def username(self) -> str | None:
@@ -216,7 +217,7 @@ class Session(ForPeople):
             self._level = capture.by_protocol.get(protocol)
             if self._level is None:
                 other = self._facts.client if self.side is _SERVER else self._ends[1]
-                self._level = capture.level(Subject(protocol, other.host, self._device))
+                self._level = capture.level(Subject(protocol, other.host, self.device))
         return self._level
 
     @property
@@ -318,7 +319,6 @@ class Session(ForPeople):
     @guard
     def set_device(self, device: str) -> None:
         """The device at the other end is of the type *device*."""
-        self._device = device
         self._facts.learn({names.DEVICE_TYPE: device})
 
     def count_bytes(self, *, from_client: int = 0, from_server: int = 0) -> None:
@@ -499,7 +499,6 @@ class Session(ForPeople):
 
     def _starting_facts(self) -> Facts:
         found: dict[str, Value] = {
-            names.SESSION_ID: self.id,
             names.SIDE: self.side._value_,
             names.PLAIN_SESSION_ID: self.id,
             names.PLAIN_PROTOCOL: self.protocol,
@@ -507,8 +506,6 @@ class Session(ForPeople):
         network_name = self.network_name
         if network_name is not None:
             found[names.PROTOCOL_NAME] = network_name
-        if self._device is not None:
-            found[names.DEVICE_TYPE] = self._device
         if self.side is not _SERVER:
             found |= operation_in_context()
         self._facts.start(found, self.peer, *self._ends)
