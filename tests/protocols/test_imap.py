@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sessionspan.events import AuthEnd, AuthFailure, AuthSuccess, Command, Event, IdleEnd, IdleStart
+from sessionspan.protocols.dialogue import PENDING
 from sessionspan.protocols.imap import IMAPObserver
 from sessionspan.protocols.imap.login import Login
-from sessionspan.protocols.imap.observer import PENDING
 from sessionspan.protocols.imap.replies import parse
 from sessionspan.protocols.imap.segments import Literal, Segments
 from sessionspan.protocols.lines import HELD_LIMIT, LINE_LIMIT

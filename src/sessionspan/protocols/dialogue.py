@@ -110,8 +110,7 @@ class Dialogue(Generic[P]):
         """The connection is over: return the events of what was left open."""
         while self._pending:
             self._gets_no_reply(self._pending[0], at_end=True)
-        self._mode = LOST
-        self._inbox.clear()
+        self._lose_track()
         return self._said()
 
     @property
@@ -131,6 +130,11 @@ class Dialogue(Generic[P]):
         self._events.clear()
         return events
 
+    def _lose_track(self) -> None:
+        """Read nothing any more."""
+        self._mode = LOST
+        self._inbox.clear()
+
     def _forget(self, command: P) -> None:
         """*command* waits for a reply no longer."""
         if self._pending[0] is command:
@@ -144,7 +148,7 @@ class Dialogue(Generic[P]):
         while self._readers[self._mode](self):
             pass
         if self._inbox.overflowed:
-            self._mode = LOST
+            self._lose_track()
 
     def _read_greeting(self) -> bool:
         if self._lockstep:
@@ -195,7 +199,7 @@ class Dialogue(Generic[P]):
 
     def _take_response(self, command: P, response: bytes) -> None:
         command.since = self._clock()
-        if response.strip() == b"*":  # RFC 4954 4, 5034 4, 5804 2.1
+        if response.strip() == b"*":  # RFC 4954 4, 5034 4, 5804 2.1, 9051 6.2.2
             command.cancelled = True
         elif command.exchange is not None:
             command.exchange.response(response)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from sessionspan.protocols import dialogue
+from sessionspan.protocols.dialogue import OTHER
 from sessionspan.protocols.imap.login import Login
 from sessionspan.protocols.imap.numbers import SET
 from sessionspan.protocols.imap.replies import TAG_LIMIT
@@ -87,7 +89,6 @@ VERBS: Final = frozenset(
         "XLIST",
     ]
 )
-OTHER: Final = "_OTHER"
 _BY_BYTES: Final = {verb.encode(): verb for verb in VERBS}
 
 
@@ -112,22 +113,15 @@ class Marks(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Pending:
+class Pending(dialogue.Pending):
     """A command that has no tagged reply yet."""
 
-    tag: bytes
-    name: str
-    sequence: int
-    since: float | None  # when the server began to work on it; None while it waits for the client
-    busy: float = 0.0  # seconds that the server has worked on it
+    tag: bytes = b""
     read: bool = False  # to its last line
     answered: bool = False
     reads: Login | Target | None = None  # its arguments
     marks: Marks | None = None  # STORE, UID STORE
-    exchange: Exchange | None = None  # AUTHENTICATE
-    mechanism: str | None = None
     challenged: bool = False  # AUTHENTICATE: the server has begun the exchange
-    cancelled: bool = False  # AUTHENTICATE: the client sent `*`
     idle_since: float | None = None  # IDLE: when the server agreed; None when it is over
 
     @property
@@ -139,14 +133,14 @@ class Pending:
 def begin(line: bytes, sequence: int, now: float) -> Pending:
     """The command whose first *line* this is."""
     tag, _, rest = line.partition(b" ")
-    name, argument = _split(rest) if tag else (OTHER, b"")
-    command = Pending(tag[:TAG_LIMIT], name, sequence, now)
-    reader = _READERS.get(name)
+    verb, argument = _split(rest) if tag else (OTHER, b"")
+    command = Pending(verb, sequence, now, tag=tag[:TAG_LIMIT])
+    reader = _READERS.get(verb)
     if reader is not None:
         command.reads = reader(argument)
-    elif name in ("STORE", "UID STORE"):
+    elif verb in ("STORE", "UID STORE"):
         command.marks = _marks(argument)
-    elif name == "AUTHENTICATE":
+    elif verb == "AUTHENTICATE":
         # RFC 4959: what follows the mechanism is a credential.
         mechanism, _, initial = argument.strip().partition(b" ")
         command.mechanism = mechanism_name(mechanism)
@@ -169,11 +163,11 @@ def _marks(argument: bytes) -> Marks | None:
 
 
 def _split(text: bytes) -> tuple[str, bytes]:
-    """Name and arguments; those of a name outside the set are not given out."""
+    """Verb and arguments; those of a verb outside the set are not given out."""
     word, _, argument = text.strip().partition(b" ")
     word = word.upper()
     if word == b"UID":
         second, _, argument = argument.lstrip().partition(b" ")
         word = b"UID " + second.upper()
-    name = _BY_BYTES.get(word)
-    return (name, argument) if name is not None else (OTHER, b"")
+    verb = _BY_BYTES.get(word)
+    return (verb, argument) if verb is not None else (OTHER, b"")

@@ -1,6 +1,6 @@
 """Watches one IMAP connection: bytes of both sides in, events out.
 
-How the client's next bytes are read is a mode, with one function each in `_READERS`. A reply finds its command
+How the client's next bytes are read is a mode, with one function each in `_readers`. A reply finds its command
 by its tag; where the client waits for a `+`, so do we, whether the bytes are those of the wire or those that a
 server takes from its input::
 
@@ -15,45 +15,26 @@ server takes from its input::
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar, Final
 
 from sessionspan.events import AuthEnd, AuthSuccess, Command, Event, IdleEnd, IdleStart
 from sessionspan.protocols import Which, modes
+from sessionspan.protocols.dialogue import OTHER, PENDING, Dialogue
 from sessionspan.protocols.imap import auth, commands
 from sessionspan.protocols.imap.commands import Pending
 from sessionspan.protocols.imap.replies import CONTINUATION, UNANSWERED, UNTAGGED, Replies, Reply
 from sessionspan.protocols.imap.segments import Segments
 from sessionspan.protocols.imap.store import Store
-from sessionspan.protocols.lines import pieces
 
 _NOTHING: Final[tuple[Event, ...]] = ()
 
-PENDING: Final = 1000  # pipelined commands without a reply, beyond which the oldest is given up
 
-
-class IMAPObserver:
+class IMAPObserver(Dialogue[Pending]):
     """Watches one IMAP connection."""
 
-    # Slots, and small lists for queues: a server keeps one of these for each idle connection.
-    __slots__ = (
-        "_bye",
-        "_bye_reason",
-        "_clock",
-        "_commands",
-        "_current",
-        "_events",
-        "_inbox",
-        "_left",
-        "_mode",
-        "_pending",
-        "_replies",
-        "_store",
-        "_which",
-        "_who",
-        "end_reason",
-    )
-    in_content = False  # each line is looked at
+    __slots__ = ("_bye", "_bye_reason", "_current", "_left", "_replies", "_store", "_who")
+    _inbox: Segments
 
     def __init__(
         self,
@@ -68,21 +49,14 @@ class IMAPObserver:
         *who* says whom the server has accepted, where it tells that; *which* command it answers without its tag.
         *clock* counts seconds.
         """
-        self.end_reason: str | None = None
+        super().__init__(clock, which=which, inbox=Segments())
         self._who = who
-        self._which = which
         self._bye_reason = bye
-        self._clock = clock
-        self._mode = modes.GREETING
-        self._inbox = Segments()
         self._replies = Replies()
         self._store = Store()
-        self._pending: list[Pending] = []
         self._current: Pending | None = None  # whose bytes the client sends
-        self._events: list[Event] = []
         self._left = 0  # bytes of a literal that are still to come
         self._bye: Reply | None = None
-        self._commands = 0
 
     # The doors.
 
@@ -92,10 +66,7 @@ class IMAPObserver:
             taken = min(self._left, len(data))
             self._take_literal(data[: min(taken, self._wanted())], taken)
             data = data[taken:]
-        for piece in pieces(data):
-            self._inbox.feed(piece)
-            self._read()
-        return self._said()
+        return super().client_sent(data)
 
     def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
@@ -109,42 +80,16 @@ class IMAPObserver:
                 self._events += self._store.shown(response, self._pending)
         return self._said()
 
-    def finish(self) -> Sequence[Event]:
-        """The connection is over: return the events of what was left open."""
-        while self._pending:
-            # A client that goes while it logs in has not failed to.
-            self._gets_no_reply(self._pending[0], at_end=True)
-        self._lose_track()
-        return self._said()
-
     @property
     def unfinished(self) -> bool:
         """Whether a command is under way, other than waiting for news (IDLE)."""
         return any(command.idle_since is None for command in self._pending)
 
-    @property
-    def taken(self) -> int:
-        """How many commands were read: the sequence number of the last one."""
-        return self._commands
-
-    def _said(self) -> Sequence[Event]:
-        if not self._events:
-            return _NOTHING
-        events, self._events = self._events, []
-        return events
-
     def _lose_track(self) -> None:
-        self._mode = modes.LOST
-        self._inbox.clear()
+        super()._lose_track()
         self._replies.clear()
 
     # What the client sends, by mode. A reader returns whether it read something.
-
-    def _read(self) -> None:
-        while _READERS[self._mode](self):
-            pass
-        if self._inbox.overflowed:
-            self._lose_track()
 
     def _read_held(self) -> bool:
         if self._which is None or not self._inbox.waiting:
@@ -152,21 +97,14 @@ class IMAPObserver:
         self._mode = modes.LINES  # the server has taken a line, and so awaits none of what we did
         return True
 
-    def _read_lost(self) -> bool:
-        self._inbox.clear()
-        return False
-
-    def _read_line(self) -> bool:
-        line = self._inbox.next_line()
-        if line is None:
-            return False
+    def _take_line(self, line: bytes) -> bool:
         if len(self._pending) >= PENDING:
             # A login is the last to be given up: nobody hides one behind a thousand NOOPs.
-            self._gets_no_reply(next((c for c in self._pending if c.name != "LOGIN"), self._pending[0]))
+            self._gets_no_reply(next((c for c in self._pending if c.verb != "LOGIN"), self._pending[0]))
         self._commands += 1
         self._current = commands.begin(line, self._commands, self._clock())
-        self._pending.append(self._current)
-        self._go_on(self._current)
+        self._pending += (self._current,)
+        self._line_was_read(self._current)
         return True
 
     def _read_more(self) -> bool:
@@ -177,10 +115,10 @@ class IMAPObserver:
         self._current.since = self._clock()
         if self._current.reads is not None:
             self._current.reads.line(line)
-        self._go_on(self._current)
+        self._line_was_read(self._current)
         return True
 
-    def _go_on(self, command: Pending) -> None:
+    def _line_was_read(self, command: Pending) -> None:
         """A line of *command* was read: is there more of it, and who is next?"""
         literal = self._inbox.literal
         if literal is not None:
@@ -192,7 +130,7 @@ class IMAPObserver:
             self._mode = held if literal.waits or self._which is not None else modes.LITERAL
             return
         command.read = True
-        self._mode = modes.HELD if command.name in _HOLDS and not command.answered else modes.LINES
+        self._mode = modes.HELD if command.verb in _HOLDS and not command.answered else modes.LINES
 
     def _read_literal(self) -> bool:
         data = self._inbox.take(self._left) if self._left else b""
@@ -218,14 +156,8 @@ class IMAPObserver:
         line = self._inbox.next_line()
         if line is None:
             return False
-        command = self._current
-        assert command is not None
-        command.since = self._clock()
-        if line.strip() == b"*":  # RFC 9051 6.2.2
-            command.cancelled = True
-        elif command.exchange is not None:
-            command.exchange.response(line)
-        self._mode = modes.HELD
+        assert self._current is not None
+        self._take_response(self._current, line)
         return True
 
     def _read_idle(self) -> bool:
@@ -261,11 +193,9 @@ class IMAPObserver:
             self._pause(command)
             self._mode = modes.LITERAL
         elif command.exchange is not None:
-            self._pause(command)
-            command.exchange.challenge(reply.challenge)
             command.challenged = True
-            self._mode = modes.SASL
-        elif command.name == "IDLE":
+            self._asks(command, reply.challenge)
+        elif command.verb == "IDLE":
             self._pause(command)
             command.idle_since = self._clock()
             self._events.append(IdleStart())
@@ -275,23 +205,23 @@ class IMAPObserver:
         """The server said something that has no tag."""
         if reply.status == "bye":
             self._bye = reply
-            leaves = any(command.name == "LOGOUT" for command in self._pending)
+            leaves = any(command.verb == "LOGOUT" for command in self._pending)
             self.end_reason = "quit" if leaves else self._bye_reason
         elif reply.status == "bad" and self._pending:
             # RFC 9051 7.1.3: an error in a line in which the server found no command, maybe no tag.
             index = self._which(self._pending) if self._which is not None else 0
             meant = self._pending[index]
-            if index >= 0 and (self._which is not None or meant.name == commands.OTHER or not meant.read):
+            if index >= 0 and (self._which is not None or meant.verb == OTHER or not meant.read):
                 self._answered(meant, reply)
 
     def _answered(self, command: Pending, reply: Reply) -> None:
-        self._pending.remove(command)
+        self._forget(command)
         if command is self._current:
             if self._mode in (modes.HELD, modes.SASL, modes.IDLE):
                 self._mode = modes.LINES
             elif self._mode in (modes.LITERAL, modes.MORE) and reply.status == "bad":
                 self._mode, self._left = modes.LINES, 0  # it does not know `{n+}`, and takes it for commands
-        means = _ANSWERED.get(command.name)
+        means = _ANSWERED.get(command.verb)
         if means is not None:
             means(self, command, reply)
         self._events += self._store.answered(command, reply)
@@ -299,9 +229,9 @@ class IMAPObserver:
 
     def _gets_no_reply(self, command: Pending, at_end: bool = False) -> None:
         """*command* gets no reply, unless the server's BYE was one."""
-        self._pending.remove(command)
+        self._forget(command)
         reply = self._bye or UNANSWERED
-        if command.name in auth.COMMANDS and (self._bye is not None or not at_end):
+        if command.verb in auth.COMMANDS and (self._bye is not None or not at_end):
             self._events.append(auth.failed(command, reply))
         self._done(command, reply)
 
@@ -311,19 +241,13 @@ class IMAPObserver:
         self._pause(command)
         self._events.append(
             Command(
-                command=command.name,
+                command=command.verb,
                 sequence=command.sequence,
                 duration=None if reply is UNANSWERED else command.busy,
                 reply_status=reply.status,
                 reply_response_code=reply.code,
             )
         )
-
-    def _pause(self, command: Pending) -> None:
-        """Stop the clock of *command*: while the server waits for the client, the time is not its own."""
-        if command.since is not None:
-            command.busy += self._clock() - command.since
-            command.since = None
 
     def _idle_ends(self, command: Pending) -> None:
         if command.idle_since is not None:
@@ -352,17 +276,16 @@ class IMAPObserver:
         if reply.accepts:
             self.end_reason = "quit"
 
+    _readers: ClassVar[Mapping[int, Callable[[IMAPObserver], bool]]] = {
+        **Dialogue._readers,
+        modes.GREETING: _read_held,
+        modes.HELD: _read_held,
+        modes.LITERAL: _read_literal,
+        modes.MORE: _read_more,
+        modes.SASL: _read_sasl,
+        modes.IDLE: _read_idle,
+    }
 
-_READERS: Final[dict[int, Callable[[IMAPObserver], bool]]] = {
-    modes.GREETING: IMAPObserver._read_held,
-    modes.LINES: IMAPObserver._read_line,
-    modes.HELD: IMAPObserver._read_held,
-    modes.LITERAL: IMAPObserver._read_literal,
-    modes.MORE: IMAPObserver._read_more,
-    modes.SASL: IMAPObserver._read_sasl,
-    modes.IDLE: IMAPObserver._read_idle,
-    modes.LOST: IMAPObserver._read_lost,
-}
 
 # After these the client waits for what the server says.
 _HOLDS: Final = frozenset(("AUTHENTICATE", "COMPRESS", "IDLE", "STARTTLS"))

@@ -39,7 +39,7 @@ class Store:
             return _NOTHING
         if isinstance(response, Fetched):
             return self._fetched(self._mailbox, response)
-        deletes = any(command.name in _DELETES for command in pending)
+        deletes = any(command.verb in _DELETES for command in pending)
         if isinstance(response, Expunged):
             self._exists = max(0, self._exists - 1)
             gone: Iterable[int | None] = (self._mailbox.expunged(response.number),)
@@ -50,7 +50,7 @@ class Store:
 
     def answered(self, command: Pending, reply: Reply) -> Sequence[Event]:
         """The server has answered *command* with *reply*."""
-        means = _ANSWERED.get(command.name)
+        means = _ANSWERED.get(command.verb)
         return means(self, command, reply) if means is not None else _NOTHING
 
     def _fetched(self, mailbox: Mailbox, message: Fetched) -> Sequence[Event]:
@@ -71,7 +71,7 @@ class Store:
     def _selected(self, command: Pending, reply: Reply) -> Sequence[Event]:
         if reply.accepts:
             name = command.reads.name if isinstance(command.reads, Target) else None
-            self._mailbox = Mailbox(name, command.name == "EXAMINE" or reply.code == "READ-ONLY")
+            self._mailbox = Mailbox(name, command.verb == "EXAMINE" or reply.code == "READ-ONLY")
         elif reply.status == "no":  # RFC 9051 6.3.2: then none is
             self._mailbox = None
         return _NOTHING
@@ -82,7 +82,7 @@ class Store:
             return _NOTHING
         self._mailbox = None
         # RFC 9051 6.4.1: CLOSE deletes what is marked, and says nothing of it.
-        if mailbox is None or mailbox.read_only or command.name != "CLOSE":
+        if mailbox is None or mailbox.read_only or command.verb != "CLOSE":
             return _NOTHING
         return [_deleted(mailbox, uid) for uid in mailbox.marked()]
 
@@ -90,7 +90,7 @@ class Store:
         # RFC 7162 3.1.3: MODIFIED, some of them were left alone.
         if self._mailbox is not None and command.marks is not None and reply.accepts and reply.code != "MODIFIED":
             messages, marked = command.marks
-            if command.name == "UID STORE":
+            if command.verb == "UID STORE":
                 self._mailbox.mark_uids(messages, marked)
             else:
                 self._mailbox.mark(messages, self._exists, marked)
