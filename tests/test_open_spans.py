@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-import os
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import (
+    ReadableSpan,
+    Span,
+    SpanLimits,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+    TracerProvider,
+)
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import (
@@ -31,7 +38,8 @@ from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from sessionspan import own, session
-from sessionspan.sdk import memory
+from sessionspan.addresses import Address
+from sessionspan.guard import guard
 from sessionspan.sdk.memory import Few, Lent, lighten
 from sessionspan.sdk.spans import nobody_looks
 from sessionspan.testing import Recorder
@@ -269,7 +277,7 @@ def test_links_and_events_of_an_application_are_on_the_span(recorder: Recorder, 
         provider.add_span_processor(recorder)
         span: Any = provider.get_tracer("x").start_span("x", attributes={"k": "v"}, start_time=1)
         if lighter:
-            lighten(span, {"k": "v"})
+            lighten(span)
             assert (type(span._events), type(span._links)) == (Few, Few)
         for number in range(3):
             span.add_event(f"e{number}", {"n": number}, number)
@@ -287,31 +295,111 @@ def test_a_list_that_has_something_in_it_stays_as_it_is() -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     span: Any = provider.get_tracer("x").start_span("x", links=[trace.Link(OTHER)])
     span.add_event("from a processor")
-    lighten(span, {})
+    lighten(span)
     assert (type(span._events), type(span._links)) == (BoundedList, BoundedList)
     assert (len(span._events), len(span._links)) == (1, 1)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
-def test_a_fork_while_another_thread_holds_the_locks_hangs_no_span_of_the_child() -> None:
-    shared = Lent({}, None)._lock
-    held = threading.Event()
-    done = threading.Event()
+@pytest.mark.parametrize("limit", [SpanLimits.UNSET, 129])
+def test_a_span_that_may_have_many_events_has_the_lists_of_the_sdk(limit: int) -> None:
+    provider = TracerProvider(span_limits=SpanLimits(max_events=limit, max_links=limit), shutdown_on_exit=False)
+    span: Any = provider.get_tracer("x").start_span("x")
+    lighten(span)
+    assert (type(span._events), type(span._links)) == (BoundedList, BoundedList)
 
-    def hold() -> None:
-        with memory._changing, shared:
-            held.set()
-            done.wait(60)
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(60)
-    child = os.fork()
-    if child == 0:
-        attributes = Lent({"a": 1}, 128)
-        attributes["b"] = 2
-        os._exit(len(attributes))
-    done.set()
-    thread.join()
-    _, status = os.waitpid(child, 0)
-    assert os.waitstatus_to_exitcode(status) == 2
+def test_a_span_that_the_application_has_ended_changes_no_more(recorder: Recorder) -> None:
+    with session("SMTP", peer=PEER) as s:
+        current_span().end()
+        exported = recorder.spans[-1]
+        before = dict(exported.attributes or {})
+        s.set_username("ann")
+    assert dict(exported.attributes or {}) == before
+    assert facts_of(recorder)["user.name"] == "ann"
+
+
+def test_what_was_known_of_a_client_stays_on_the_span(recorder: Recorder) -> None:
+    for sets_something in (False, True):
+        with session("SMTP", peer=PEER) as s:
+            if sets_something:
+                current_span().set_attribute("a", 1)
+            s.set_proxy("proxy_v1", Address("192.0.2.9", None))
+        span = recorder.spans[-1]
+        assert ((span.attributes or {})["client.address"], (span.attributes or {})["client.port"]) == (
+            "192.0.2.9",
+            40000,
+        )
+        assert "client.port" not in facts_of(recorder)
+
+
+def test_no_span_waits_for_another(recorder: Recorder) -> None:
+    """The SDK logs that attributes are full while it holds their lock; who listens may use another span."""
+    other: list[Any] = []
+
+    class UsesAnother(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            other[0].set_attribute("seen", True)
+
+    with session("SMTP", peer=PEER):
+        other.append(current_span())
+        with session("IMAP", peer=PEER):
+            handler = UsesAnother()
+            logging.getLogger("opentelemetry.attributes").addHandler(handler)
+            filling = threading.Thread(target=_fill, args=(current_span(),), daemon=True)
+            filling.start()
+            filling.join(30)
+            logging.getLogger("opentelemetry.attributes").removeHandler(handler)
+            assert not filling.is_alive()
+    assert (recorder.spans[-1].attributes or {})["seen"] is True
+
+
+def _fill(span: Any) -> None:
+    for number in range(200):
+        span.set_attribute(f"a{number}", number)
+
+
+class Own(SynchronousMultiSpanProcessor):
+    """Sees each span before the processors that were added."""
+
+    def on_start(self, span: Span, parent_context: Any = None) -> None:
+        assert span.attributes
+
+
+class Alone(SpanProcessor):
+    """No processor of many."""
+
+
+@pytest.mark.parametrize("kind", [Own, Alone])
+def test_a_span_starts_with_its_attributes_for_a_processor_of_somebodys_own(
+    kind: type[SpanProcessor], recorder: Recorder
+) -> None:
+    failures = guard.failures
+    provider = TracerProvider(active_span_processor=kind(), shutdown_on_exit=False)  # type: ignore[arg-type]
+    assert nobody_looks(provider.get_tracer("x")) is False
+    own.SCOPE.bind(provider, recorder.logger_provider)
+    with session("SMTP", peer=PEER):
+        assert current_span().attributes["client.address"] == "192.0.2.7"
+    assert guard.failures == failures
+
+
+class Wrapping(trace.Tracer):
+    """A tracer of somebody's own around one of the SDK."""
+
+    def __init__(self, tracer: trace.Tracer) -> None:
+        self._tracer = tracer
+        self.seen: list[Any] = []
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        self.seen.append(kwargs["attributes"])
+        return self._tracer.start_span(*args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        return self._tracer.start_as_current_span(*args, **kwargs)
+
+
+def test_a_tracer_that_wraps_one_of_the_sdk_is_given_the_attributes(recorder: Recorder) -> None:
+    wrapping = Wrapping(recorder.tracer_provider.get_tracer("x"))
+    own.SCOPE.tracer = wrapping
+    with session("SMTP", peer=PEER):
+        pass
+    assert wrapping.seen[0]["client.address"] == "192.0.2.7"

@@ -11,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sessionspan import own, stream_session
 from sessionspan.events import Command, Event, MailReception
 from sessionspan.protocols.smtp import SMTPObserver
 from sessionspan.scope import Scope
 from sessionspan.session import Session
 from sessionspan.taps import _HELD, _SHORT, Wire, tap_streams, untap_streams
 from sessionspan.testing import Recorder
+from sessionspan.wrappers import whole_session
 
 LINE = b"The quick brown fox.\r\n"
 BEFORE = (
@@ -189,3 +191,59 @@ def test_a_function_that_somebody_put_on_one_stream_is_called_heard_and_put_back
         return *found, own.readuntil is shouted
 
     assert asyncio.run(tapped()) == (b"ONE\n", b"three\n", True)
+
+
+class Delegating:
+    """A stream of somebody's own, that hands on what is asked of it."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+def test_a_stream_that_delegates_goes_on_to_do_so(spoken: Session) -> None:
+    reader, first, second = asyncio.StreamReader.__new__(asyncio.StreamReader), Sink(), Sink()
+    writer = Delegating(first)
+    tap_streams(reader, writer, Wire(spoken, Heard()))
+    writer.write(b"220 one\r\n")
+    untap_streams(reader, writer)
+    writer.inner = second  # as when TLS begins
+    writer.write(b"220 two\r\n")
+    assert (first.written, second.written) == ([b"220 one\r\n"], [b"220 two\r\n"])
+
+
+def test_a_callback_leaves_the_reader_as_it_was(recorder: Recorder) -> None:
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
+    seen: list[Any] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def own_read(n: int = -1) -> bytes:
+        return b""
+
+    async def main() -> None:
+        reader = asyncio.StreamReader()
+        reader.read = own_read  # type: ignore[method-assign]
+        writer: Any = Delegating(Sink())
+        writer.inner.close = lambda: None
+        writer.inner.get_extra_info = lambda name, default=None: default
+        await stream_session("smtp")(serve)(reader, writer)
+        seen.append((reader.read, "readuntil" in vars(reader)))
+
+    asyncio.run(main())
+    own.SCOPE.unbind()
+    assert seen == [(own_read, False)]
+    assert len(recorder.sessions) == 1
+
+
+def test_an_argument_of_what_serves_may_have_any_name(spoken: Session) -> None:
+    class Server:
+        async def serve(self, session: int, raised: int) -> tuple[int, int]:
+            return session, raised
+
+    wrapped = whole_session(lambda *args, **kwargs: spoken, lambda *args, **kwargs: None)(Server.serve)
+    assert asyncio.run(wrapped(Server(), session=1, raised=2)) == (1, 2)
+    assert spoken.ended

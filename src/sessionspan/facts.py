@@ -80,16 +80,16 @@ class Facts:
         self._writer = writer
 
     def detach(self) -> None:
-        """The span is about to end: what is learnt later stays here."""
+        """The span ends: what is learnt from here on is not on it."""
         self._span = None
         self.values = self.values.copy()  # which may be lent to the span
 
     def learn(self, facts: Mapping[str, Value]) -> None:
         """Add *facts*."""
-        self.values.update(facts)
         self._identity = None
-        if self._span is not None and facts:
-            self._writer.set(self._span, facts)
+        if self._span is not None and facts and not self._writer.set(self._span, facts):
+            self.detach()  # the application has ended it
+        self.values.update(facts)
 
     def learn_peer(self, host_key: str, port_key: str, address: Address) -> None:
         """Add the *address* of a machine on the other side: identity, and of no use when hashed."""
@@ -108,6 +108,8 @@ class Facts:
 
     def learn_client(self, client: Address) -> None:
         """The real client is *client*; nothing is kept of what was thought before."""
+        if self._span is not None:
+            self.values = self.values.copy()  # nothing is taken off a span
         for key in _OF_A_CLIENT:
             self.values.pop(key, None)
         self.client = client

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from opentelemetry.trace import ProxyTracer
+
 from sessionspan import sdk
 from sessionspan.guard import guard
 
@@ -25,11 +27,11 @@ class SpanWriter(Protocol):
     def begin(self, span: Span, attributes: dict[str, Value], *, late: bool) -> None:
         """*span* has started and will be open for long; it has *attributes*, or gets them now if that is *late*.
 
-        The dictionary is lent, and changes with what is set: neither side has a copy until it needs one.
+        Late ones are lent: the dictionary changes with what is set, and neither side copies it until it must.
         """
 
-    def set(self, span: Span, attributes: Mapping[str, Value]) -> None:
-        """Set *attributes* on *span*."""
+    def set(self, span: Span, attributes: Mapping[str, Value]) -> bool:
+        """Set *attributes* on *span*; False when it has ended, and what it was lent may not change any more."""
 
     def add(self, span: Span, name: str, attributes: dict[str, Value], timestamp: int) -> None:
         """Add an event of *timestamp* (ns) to *span*; *attributes* are given away."""
@@ -42,8 +44,9 @@ class _ByAPI:
         if late:
             span.set_attributes(attributes)
 
-    def set(self, span: Span, attributes: Mapping[str, Value]) -> None:
+    def set(self, span: Span, attributes: Mapping[str, Value]) -> bool:
         span.set_attributes(attributes)
+        return True
 
     def add(self, span: Span, name: str, attributes: dict[str, Value], timestamp: int) -> None:
         span.add_event(name, attributes, timestamp)
@@ -64,7 +67,7 @@ def start(tracer: Tracer, name: str, attributes: dict[str, Value], **how: Any) -
 @guard
 def _nobody_looks(tracer: Any) -> bool:
     """Whether nobody looks at a span's attributes while it starts, so that they can be given to it finished."""
-    behind: Tracer = getattr(tracer, "_tracer", tracer)  # the API's proxy
+    behind: Tracer = tracer._tracer if isinstance(tracer, ProxyTracer) else tracer
     sdk_spans = sdk.knowing(type(behind), "sessionspan.sdk.spans")
     return sdk_spans is not None and bool(sdk_spans.nobody_looks(behind))
 

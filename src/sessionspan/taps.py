@@ -124,7 +124,7 @@ def _put_back(stream: Any, name: str) -> bool:
     except AttributeError:
         return False
     method = getattr(tap._methods, name) if isinstance(tap, _StreamTap) else None
-    if isinstance(method, _Own):
+    if isinstance(method, _Own) and getattr(stream, name, None) != method.function:
         setattr(stream, name, method.function)
     return True
 

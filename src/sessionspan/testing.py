@@ -60,9 +60,6 @@ class Recorder(SpanProcessor, LogRecordProcessor):
 
     # What the SDK tells.
 
-    def on_start(self, span: Any, parent_context: Any = None) -> None:
-        """Nothing happens when a span starts."""
-
     def on_end(self, span: ReadableSpan) -> None:
         """*span* has ended."""
         with self._changed:

@@ -165,7 +165,7 @@ def whole_session(look: Callable[..., Session | None], ends: Callable[..., None]
             attach(session.context)  # for the rest of this task, which serves nothing else
         return session
 
-    def over(session: Session, raised: BaseException | None, *args: Any, **kwargs: Any) -> None:
+    def over(session: Session, raised: BaseException | None, /, *args: Any, **kwargs: Any) -> None:
         ends_safely(session, raised, *args, **kwargs)
         session.end()
 

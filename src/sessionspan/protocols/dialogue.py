@@ -1,8 +1,9 @@
 """What observers of protocols of lines share: commands until their replies, and the time that each takes.
 
-A protocol is a subclass. It says what a line says (``_parse``), what of a command is kept (``_begins``), what it
-is when it has no reply (``_gets_no_reply``), and, where that is special, how the client's next bytes are read in
-each mode (``_readers``). How replies are read, and which command they answer, is its own.
+A protocol is a subclass. It says what a line says (``_parse``) and what of a command is kept (``_begins``), or
+both at once (``_take_line``), what it is when it has no reply (``_gets_no_reply``), and, where that is special,
+how the client's next bytes are read in each mode (``_readers``). How replies are read, and which command they
+answer, is its own.
 
 A *lock-step* observer listens to what a server takes from its input, line by line, each after it has
 answered the one before: bytes that are taken while a command is unanswered mean that it will not be answered.
@@ -140,7 +141,8 @@ class Dialogue(Generic[P]):
         if self._pending[0] is command:
             self._pending = self._pending[1:]
         else:
-            self._pending = tuple(other for other in self._pending if other is not command)
+            index = self._pending.index(command)
+            self._pending = self._pending[:index] + self._pending[index + 1 :]
 
     # What the client sends, by mode. A reader returns whether it read something.
 

@@ -6,11 +6,10 @@ need it. Who reads the span, or writes to it, finds what he always finds.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import os
-import threading
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.util import BoundedList
@@ -18,36 +17,27 @@ from opentelemetry.sdk.util import BoundedList
 if TYPE_CHECKING:
     from sessionspan.events import Value
 
+_FEW: Final = 128  # the SDK's default limit; where there may be more, adding one to a tuple costs too much
 
-def lighten(span: Any, attributes: dict[str, Value], *, late: bool = False) -> None:
-    """Let *span* have *attributes* in this dictionary, and its lists as tuples.
 
-    It has started with them, or if they come *late* without any.
-    """
-    made = span._attributes
-    if late or _has_nothing_but(attributes, made):
-        made._dict = attributes  # for a processor that has kept the mapping
-        span._attributes = Lent(attributes, made.maxlen)
+def lighten(span: Any) -> None:
+    """Let *span*, which has just started, have tuples for its lists, unless somebody has added to them."""
     for name in ("_events", "_links"):
         made = getattr(span, name)
-        if _is_empty(made):
-            setattr(span, name, Few(made._dq.maxlen))
+        limit = made._dq.maxlen
+        if not made and limit is not None and limit <= _FEW:
+            setattr(span, name, Few(limit))
 
 
-def _has_nothing_but(attributes: dict[str, Value], made: Any) -> bool:
-    """Whether *made* is of the SDK's own kind, and neither a sampler nor a processor has added anything."""
-    return type(made) is BoundedAttributes and not made.dropped and made._dict == attributes
-
-
-def _is_empty(made: Any) -> bool:
-    """Whether *made* is a list of the SDK's own kind, into which no processor has put anything."""
-    return type(made) is BoundedList and not made
+def lend(span: Any, attributes: dict[str, Value]) -> None:
+    """Let *span*, which nobody has looked at yet, have its *attributes* in this dictionary."""
+    span._attributes = Lent(attributes, span._attributes.maxlen)
 
 
 class Lent(BoundedAttributes):
     """The attributes of a span, in the dictionary of what its session knows, until somebody else sets one here.
 
-    A second dictionary of the same would be half a kilobyte.
+    A second dictionary of the same would be half a kilobyte. The span holds its lock while anybody changes them.
     """
 
     _has_its_own = False
@@ -57,10 +47,10 @@ class Lent(BoundedAttributes):
         self.maxlen = maxlen
 
     def _have_its_own(self) -> None:
-        with _changing:
-            if not self._has_its_own:
-                self._dict = self._dict.copy()
-                self._has_its_own = True
+        if not self._has_its_own:
+            self._lock = BoundedAttributes()._lock
+            self._dict = self._dict.copy()
+            self._has_its_own = True
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._have_its_own()
@@ -85,10 +75,15 @@ class Lent(BoundedAttributes):
 
 
 def _leave_the_rest_to_the_class() -> None:
-    """What attributes have besides in this version of the SDK, their lock among it, all that are lent share."""
+    """What attributes have besides in this version of the SDK, they have on the class while they are lent."""
     for name, value in vars(BoundedAttributes(immutable=False)).items():
-        if name not in ("_dict", "maxlen"):
+        if name not in ("_dict", "_lock", "maxlen"):
             setattr(Lent, name, value)
+    # None is needed to read them, and one for all spans would let them wait for each other.
+    Lent._lock = contextlib.nullcontext()  # type: ignore[assignment]
+
+
+_leave_the_rest_to_the_class()
 
 
 class Few(BoundedList[Any]):
@@ -131,18 +126,3 @@ class Few(BoundedList[Any]):
             self.dropped += len(items) - self._maxlen
             items = items[len(items) - self._maxlen :]
         self._items = items
-
-
-_changing = threading.Lock()  # held while a dictionary is copied
-
-
-def _renew_locks() -> None:
-    """This process is a fork, and a lock may be held by a thread that is not here."""
-    global _changing
-    _changing = threading.Lock()
-    _leave_the_rest_to_the_class()
-
-
-_leave_the_rest_to_the_class()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_locks)

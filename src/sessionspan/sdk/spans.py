@@ -12,12 +12,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
-from opentelemetry.sdk.trace import Event, Span, SpanProcessor, Tracer
+from opentelemetry.sdk.trace import (
+    ConcurrentMultiSpanProcessor,
+    Event,
+    Span,
+    SpanProcessor,
+    SynchronousMultiSpanProcessor,
+    Tracer,
+)
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, ParentBasedTraceIdRatio, StaticSampler, TraceIdRatioBased
 
 from sessionspan.sdk.limits import permit
-from sessionspan.sdk.memory import Lent, lighten
+from sessionspan.sdk.memory import Lent, lend, lighten
 
 if TYPE_CHECKING:
     from sessionspan.events import Value
@@ -45,6 +52,7 @@ def nobody_looks(tracer: Any) -> bool:
     """Whether no sampler and no processor of *tracer* but the SDK's own, which do not, can look at attributes."""
     return (
         type(tracer) is Tracer
+        and type(tracer.span_processor) in _MANY
         and type(tracer.sampler).__hash__ is object.__hash__  # so it can be asked once
         and _is_blind_once(tracer.sampler)
         and all(_lets_pass(processor) for processor in tracer.span_processor._span_processors)
@@ -68,6 +76,7 @@ def _lets_pass(processor: Any) -> bool:
     return getattr(processor.on_start, "__func__", None) in _NOTHING
 
 
+_MANY: Final = (SynchronousMultiSpanProcessor, ConcurrentMultiSpanProcessor)
 _NOTHING: Final = (SpanProcessor.on_start, BatchSpanProcessor.on_start, SimpleSpanProcessor.on_start)
 
 
@@ -76,9 +85,11 @@ class _Writer:
 
     def begin(self, span: Any, attributes: dict[str, Value], *, late: bool) -> None:
         """See `sessionspan.span_writer.SpanWriter`."""
-        lighten(span, attributes, late=late)
+        lighten(span)
+        if late:
+            lend(span, attributes)
 
-    def set(self, span: Any, attributes: Mapping[str, Value]) -> None:
+    def set(self, span: Any, attributes: Mapping[str, Value]) -> bool:
         """See `sessionspan.span_writer.SpanWriter`."""
         kept = span._attributes
         with span._lock:
@@ -87,8 +98,9 @@ class _Writer:
             ):
                 with kept._lock:
                     kept._dict.update(attributes)
-                return
+                return True
         span.set_attributes(attributes)  # which says what is wrong, or leaves the oldest ones out
+        return bool(span.is_recording())
 
     def add(self, span: Any, name: str, attributes: dict[str, Value], timestamp: int) -> None:
         """See `sessionspan.span_writer.SpanWriter`."""

@@ -197,6 +197,11 @@ class _Watched:
         self._read = read
         self._connection = connection
 
+    @property
+    def __self__(self) -> Any:
+        """Whose method it stands before."""
+        return getattr(self._read, "__self__", None)
+
     async def __call__(self, *args: Any, **kwargs: Any) -> bytes:
         try:
             data: bytes = await self._read(*args, **kwargs)
