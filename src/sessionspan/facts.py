@@ -13,7 +13,7 @@ from opentelemetry.context import Context, get_value, set_value
 from opentelemetry.trace import Span
 
 from sessionspan import names
-from sessionspan.addresses import UNKNOWN, Address
+from sessionspan.addresses import Address
 from sessionspan.events import Value
 from sessionspan.redaction import KEEP, SPAN_TEXT, Rule, clean, policy
 from sessionspan.span_writer import BY_API, SpanWriter
@@ -53,8 +53,13 @@ class Facts:
 
     __slots__ = ("_identity", "_span", "_writer", "auth_sequence", "authenticated", "client", "user", "values")
 
-    def __init__(self, values: dict[str, Value], client: Address = UNKNOWN) -> None:
-        self.values = _sharing_keys(values)
+    def __init__(self, transport: str, device: str | None, client: Address) -> None:
+        # That of an object: they share the table of their keys, and take half of the memory (PEP 412).
+        self.values: dict[str, Value] = vars(_Known())
+        self.values[names.TRANSPORT] = transport
+        self.values[names.TLS_MODE] = "none"
+        if device is not None:
+            self.values[names.DEVICE_TYPE] = device
         self.client = client
         self.user: str | None = None
         self.authenticated = False
@@ -171,14 +176,6 @@ class Facts:
 
 class _Known:
     """Has the facts of a session as its attributes."""
-
-
-def _sharing_keys(values: dict[str, Value]) -> dict[str, Value]:
-    """*values* in a dictionary of half the size: those of objects share the table of their keys (PEP 412)."""
-    kept: dict[str, Value] = vars(_Known())
-    for key, value in values.items():  # not by `update`, which would take over the table of *values*
-        kept[key] = value
-    return kept
 
 
 def _address(found: dict[str, Value], host_key: str, port_key: str, address: Address) -> None:

@@ -12,7 +12,6 @@ from sessionspan.session import Session, Side, current_session
 from sessionspan.settings import settings
 
 
-@guard
 def open_session(
     scope: Scope,
     protocol: str,
@@ -31,22 +30,26 @@ def open_session(
     None when there shall be none: *scope* is uninstrumented, instrumentation is suppressed in this
     context, the connection has a session, or the client is to be ignored (``SESSIONSPAN_IGNORE_CLIENTS``).
     """
-    if not scope.bound or (not behind_proxy and is_ignored(peer)):
+    try:  # for each connection: so the guard stands here in full, without the call that its decorator is
+        if not scope.bound or (not behind_proxy and is_ignored(peer)):
+            return None
+        # An empty context, as most servers have when a connection is made, says nothing.
+        if get_current() and (not is_instrumentation_enabled() or _has_session(side, peer)):
+            return None
+        return Session(
+            scope,
+            protocol,
+            side=side,
+            transport=transport,
+            peer=peer,
+            local=local,
+            server=server,
+            behind_proxy=behind_proxy,
+            device=device,
+        )
+    except Exception as error:  # noqa: BLE001 - as in the guard
+        guard.failed(error)
         return None
-    # An empty context, as most servers have when a connection is made, says nothing.
-    if get_current() and (not is_instrumentation_enabled() or _has_session(side, peer)):
-        return None
-    return Session(
-        scope,
-        protocol,
-        side=side,
-        transport=transport,
-        peer=peer,
-        local=local,
-        server=server,
-        behind_proxy=behind_proxy,
-        device=device,
-    )
 
 
 def _has_session(side: Side, peer: Address) -> bool:

@@ -61,6 +61,7 @@ _CLIENT_FAILURES: Final = {
     "peer_reset": "the connection was lost",
 }
 _NO_ENDS: Final = (UNKNOWN, UNKNOWN)
+_NOTHING_ELSE: Final = Context()
 _changing = threading.Lock()  # held for the change of a stage only
 
 
@@ -162,10 +163,7 @@ class Session(ForPeople):
         client = peer if side is _SERVER else local
         if transport != "tcp" or behind_proxy:
             client = UNKNOWN
-        known: dict[str, Value] = {names.TRANSPORT: transport, names.TLS_MODE: "none"}
-        if device is not None:
-            known[names.DEVICE_TYPE] = device
-        self._facts = Facts(known, client)
+        self._facts = Facts(transport, device, client)
         outside = get_current()
         # None: what the setting says of this session, once it starts.
         self._level = level_in_context() if outside else None
@@ -439,9 +437,12 @@ class Session(ForPeople):
             self._say_goodbye(self._gate, self._span, reason)
         self._stage = _ENDED
         # The context held the session and the session the context: only the garbage collector would find them.
-        left = self.context.copy()
-        left.pop(_KEY, None)
-        self.context = Context(left)
+        if len(self.context) == 1:
+            self.context = _NOTHING_ELSE
+        else:
+            left = self.context.copy()
+            left.pop(_KEY, None)
+            self.context = Context(left)
 
     @guard
     def _say_goodbye(self, gate: Gate, span: Span, reason: str | None) -> None:
