@@ -177,10 +177,11 @@ def test_lent_attributes_are_as_those_of_the_sdk() -> None:
     assert (dict(ours), len(ours), ours.dropped) == (dict(theirs), len(theirs), theirs.dropped)
     assert repr(ours) == repr(theirs)
     assert ours == theirs
-    copied = copy.deepcopy(ours)
-    assert dict(copied) == dict(ours)
-    copied["c"] = "of the copy"
-    assert ours["c"] == (1, 2)
+    if hasattr(BoundedAttributes, "__deepcopy__"):  # older ones cannot be copied
+        copied = copy.deepcopy(ours)
+        assert dict(copied) == dict(ours)
+        copied["c"] = "of the copy"
+        assert ours["c"] == (1, 2)
     assert {name: getattr(ours, name) for name in vars(theirs) if name not in ("_lock", "_dict")} == {
         name: value for name, value in vars(theirs).items() if name not in ("_lock", "_dict")
     }
@@ -333,7 +334,7 @@ def test_what_was_known_of_a_client_stays_on_the_span(recorder: Recorder) -> Non
 
 
 def test_no_span_waits_for_another(recorder: Recorder) -> None:
-    """The SDK logs that attributes are full while it holds their lock; who listens may use another span."""
+    """The SDK logs what is wrong with attributes while it holds their lock; who listens may use another span."""
     other: list[Any] = []
 
     class UsesAnother(logging.Handler):
@@ -356,6 +357,7 @@ def test_no_span_waits_for_another(recorder: Recorder) -> None:
 def _fill(span: Any) -> None:
     for number in range(200):
         span.set_attribute(f"a{number}", number)
+    span.set_attribute("invalid", object())  # which older versions log so, and newer ones that it is full
 
 
 class Own(SynchronousMultiSpanProcessor):
