@@ -292,6 +292,13 @@ def test_links_and_events_of_an_application_are_on_the_span(recorder: Recorder, 
     assert len(ours["links"]) == len(ours["events"]) == min(3, limit)
 
 
+def test_a_list_of_somebodys_own_stays_as_it_is() -> None:
+    span: Any = TracerProvider(shutdown_on_exit=False).get_tracer("x").start_span("x")
+    span._events = theirs = [1]
+    lighten(span)
+    assert span._events is theirs
+
+
 def test_a_list_that_has_something_in_it_stays_as_it_is() -> None:
     provider = TracerProvider(shutdown_on_exit=False)
     span: Any = provider.get_tracer("x").start_span("x", links=[trace.Link(OTHER)])

@@ -23,10 +23,16 @@ _FEW: Final = 128  # the SDK's default limit; where there may be more, adding on
 def lighten(span: Any) -> None:
     """Let *span*, which has just started, have tuples for its lists, unless somebody has added to them."""
     for name in ("_events", "_links"):
-        made = getattr(span, name)
-        limit = made._dq.maxlen
-        if not made and limit is not None and limit <= _FEW:
+        limit = _limit_of(getattr(span, name))
+        if limit is not None and limit <= _FEW:
             setattr(span, name, Few(limit))
+
+
+def _limit_of(made: Any) -> int | None:
+    """How many items *made* may have, if it is a list of the SDK's own kind with nothing in it."""
+    is_theirs = type(made) is BoundedList
+    limit: int | None = made._dq.maxlen if is_theirs and not made else None
+    return limit
 
 
 def lend(span: Any, attributes: dict[str, Value]) -> None:
