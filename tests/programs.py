@@ -16,6 +16,8 @@ from types import TracebackType
 
 LAUNCHER = str(Path(sys.executable).with_name("opentelemetry-instrument"))
 PATIENCE = 30.0  # seconds; a bound against hanging, never a measurement
+STILL = 0.05  # seconds in which a thread that has come to rest does not run
+RESTLESS = 2.0  # seconds after which a thread is taken for one that always has something to do
 
 # An ordinary aiosmtpd server. `loop.create_server` and not a Controller, which cannot bind port 0.
 SERVER = """
@@ -160,9 +162,11 @@ class Program:
         assert self.process.stdin is not None
         self.process.stdin.close()
 
-    def terminate(self, number: int = signal.SIGTERM) -> None:
-        """Send the signal."""
-        self.process.send_signal(number)
+    def terminate(self, number: int = signal.SIGTERM, times: int = 1) -> None:
+        """Send the signal to a program that has nothing to do, so that it is heard at once."""
+        wait_until_idle(self.process.pid)
+        for _ in range(times):
+            self.process.send_signal(number)
 
     def wait(self) -> int:
         """Wait for the end of the process; return its exit status, minus the signal's number for a signal."""
@@ -170,6 +174,28 @@ class Program:
         for reader in self._readers:
             reader.join(PATIENCE)
         return status
+
+
+def _switches(pid: int) -> list[str]:
+    status = Path(f"/proc/{pid}/task/{pid}/status").read_text()
+    return [line for line in status.splitlines() if line.startswith(("State", "voluntary", "nonvoluntary"))]
+
+
+def wait_until_idle(pid: int) -> None:
+    """Wait until the main thread of the process *pid* waits for something that has not come for a while.
+
+    Python hears a signal between two instructions of the main thread. One that comes in the moment in which the
+    thread goes to wait in a system call is heard when that call returns: in a server that nobody speaks to, never.
+    Every handler in Python has this (cpython #98140). A main thread that only computes hears it without us.
+    """
+    deadline = time.monotonic() + RESTLESS
+    before: list[str] = []
+    while time.monotonic() < deadline:
+        time.sleep(STILL)
+        now = _switches(pid) if Path(f"/proc/{pid}").exists() else []
+        if now == before and not any("running" in line for line in now):
+            return
+        before = now
 
 
 def client(port: int) -> smtplib.SMTP:

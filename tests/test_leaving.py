@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp_receiver import GRPC, HTTP, PROTOCOLS, Receiver, Span
-from tests.programs import SERVER, Program, send_mail
+from tests.programs import SERVER, Program, send_mail, wait_until_idle
 
 # Long delays: what arrives has been flushed because the process left, and not because it was time.
 LATE = {"OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_BLRP_SCHEDULE_DELAY": "3600000"}
@@ -187,8 +187,7 @@ def test_sigterm_exports_what_was_queued_and_nothing_twice(tmp_path, receiver):
 def test_a_second_sigterm_while_leaving_changes_nothing(tmp_path, receiver):
     with Program(tmp_path, SERVER, _environment(receiver)) as program:
         program.open_session()
-        for _ in range(3):
-            program.terminate()
+        program.terminate(times=3)
         assert program.wait() == -signal.SIGTERM
     _assert_ended_by_exit(receiver)
 
@@ -276,6 +275,11 @@ PID_1 = SERVER.replace(
 )
 
 
+def _terminate(pid: int) -> None:
+    wait_until_idle(pid)
+    os.kill(pid, signal.SIGTERM)
+
+
 def _wait_until_flushed(connection: smtplib.SMTP) -> None:
     deadline = time.monotonic() + HANG
     while b"sessionspan-sigterm" in connection.noop()[1]:
@@ -291,19 +295,19 @@ def test_sigterm_to_pid_1_exports_what_is_queued_and_ends_nothing(tmp_path, rece
         send_mail(program.port)
         connection = program.open_session()
         (child,) = Path(f"/proc/{program.process.pid}/task/{program.process.pid}/children").read_text().split()
-        os.kill(int(child), signal.SIGTERM)
+        _terminate(int(child))
         (mailed,) = receiver.wait_for_sessions()
         assert mailed.attributes["sessionspan.end_reason"] == "quit"
         # The kernel does not deliver a default SIGTERM to PID 1, so the server goes on as it would have.
         _wait_until_flushed(connection)
         send_mail(program.port)
         connection.noop()  # answered, so the session before has ended
-        os.kill(int(child), signal.SIGTERM)
+        _terminate(int(child))
         receiver.wait_for_sessions(2)
         _wait_until_flushed(connection)
         connection.quit()
         program.open_session()
-        os.kill(int(child), signal.SIGTERM)
+        _terminate(int(child))
         receiver.wait_for_sessions(3)
         assert [s.attributes["sessionspan.end_reason"] for s in receiver.sessions] == ["quit"] * 3
         assert program.process.poll() is None
