@@ -129,9 +129,11 @@ def test_one_session_that_fails_to_beat_stops_no_other(
     monkeypatch.delenv("SESSIONSPAN_RAISE")
     settings.reload()
     with session("IMAP") as broken, session("SMTP") as other:
-        monkeypatch.setattr(broken._facts, "_identity", 7)  # no mapping
-        recorder.wait_until(lambda: other.id in {e.session_id for e in recorder.named("session.heartbeat")}, "x")
-        broken._facts._identity = None
+        with monkeypatch.context() as broken_for_now:
+            broken_for_now.setattr(broken, "_started_clock", None)  # no time to count from
+            recorder.wait_until(
+                lambda: other.id in {event.session_id for event in recorder.named("session.heartbeat")}, "beat"
+            )
 
 
 def test_many_sessions_beat_a_few_at_a_time(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

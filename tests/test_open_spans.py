@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from opentelemetry import trace
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import (
+    Event,
     ReadableSpan,
     Span,
     SpanLimits,
@@ -37,11 +38,12 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from sessionspan import own, session
+from sessionspan import facts, own, session
 from sessionspan.addresses import Address
 from sessionspan.guard import guard
-from sessionspan.sdk.memory import Few, Lent, lighten
+from sessionspan.sdk.memory import Events, Few, Lent, lighten
 from sessionspan.sdk.spans import nobody_looks
+from sessionspan.session import Session
 from sessionspan.testing import Recorder
 
 PEER = ("192.0.2.7", 40000)
@@ -71,6 +73,18 @@ def test_a_session_and_its_span_have_one_dictionary(recorder: Recorder) -> None:
         s.set_username("ann")
         assert current_span().attributes["user.name"] == "ann"
     assert (recorder.wait_for_session().attributes or {})["user.name"] == "ann"
+
+
+def test_what_is_kept_ready_of_sessions_that_speak_is_bounded_and_goes_with_them() -> None:
+    before = len(facts._speaking)
+    crowd = [Session(own.SCOPE, "SMTP", peer=Address(*PEER)) for _ in range(facts._SPEAKING + 50)]
+    for s in crowd:
+        s.start()
+        assert len(facts._speaking) <= facts._SPEAKING
+    assert any(s._facts in facts._speaking for s in crowd)
+    for s in crowd:
+        s.end()
+    assert len(facts._speaking) <= before
 
 
 def test_what_an_application_sets_on_the_span_is_none_of_the_sessions_facts(recorder: Recorder) -> None:
@@ -268,6 +282,70 @@ def test_a_short_list_is_as_that_of_the_sdk(steps: list[Any], limit: int | None)
     assert not theirs or (ours[0], ours[-1]) == (theirs[0], theirs[-1])
 
 
+_ADDED = st.lists(st.tuples(st.booleans(), st.dictionaries(st.sampled_from("abc"), st.integers(0, 9))), max_size=9)
+
+
+def _told(events: Any) -> list[tuple[str, Any, int]]:
+    return [(event.name, dict(event.attributes), event.timestamp) for event in events]
+
+
+@given(_ADDED, st.sampled_from((None, 0, 1, 4, 128)), st.integers(0, 9))
+def test_events_of_ours_and_of_others_are_as_in_the_list_of_the_sdk(
+    added: list[tuple[bool, dict[str, Any]]], limit: int | None, read_at: int
+) -> None:
+    theirs: BoundedList[Any] = BoundedList(limit)
+    ours = Events(limit)
+    for number, (is_ours, attributes) in enumerate(added):
+        if number == read_at:
+            assert _told(ours) == _told(theirs)
+        if is_ours:
+            ours.add("x", attributes.copy(), number)
+        else:
+            ours.append(Event("x", attributes, number))
+        theirs.append(Event("x", attributes, number))
+        assert (len(ours), ours.dropped) == (len(theirs), theirs.dropped)
+    assert _told(copy.deepcopy(ours)) == _told(ours) == _told(theirs)
+    assert _told(reversed(ours)) == _told(reversed(theirs))
+    assert _told(ours[-2:]) == _told([*theirs][-2:])
+
+
+def test_what_a_processor_changes_in_an_event_is_exported(recorder: Recorder) -> None:
+    class Redacts(SpanProcessor):
+        def on_end(self, span: ReadableSpan) -> None:
+            for event in span.events:
+                event._attributes = {**(event.attributes or {}), "client.address": "redacted"}
+
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Redacts())
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+    own.SCOPE.bind(provider)
+    with session("SMTP", peer=PEER):
+        assert type(current_span()._events) is Events
+        current_span().add_event("an application's")
+        started, _ = current_span().events
+        assert started.name == "sessionspan.session.start"
+        started._attributes = {"seen": True}
+    (span,) = kept.get_finished_spans()
+    assert [event.name for event in span.events] == [
+        "sessionspan.session.start",
+        "an application's",
+        "sessionspan.session.end",
+    ]
+    assert {(event.attributes or {})["client.address"] for event in span.events} == {"redacted"}
+    assert span.events[0] is started
+    assert (started.attributes or {})["seen"]
+
+
+def test_a_reader_of_events_is_not_disturbed_by_those_that_come() -> None:
+    events = Events(128)
+    events.add("a", {"k": 1}, 1)
+    reader = iter(events)
+    events.add("b", {"k": 2}, 2)
+    assert [event.name for event in reader] == ["a"]
+    assert [event.name for event in events] == ["a", "b"]
+
+
 @pytest.mark.parametrize("limit", [128, 2])
 def test_links_and_events_of_an_application_are_on_the_span(recorder: Recorder, limit: int) -> None:
     spans = []
@@ -279,7 +357,7 @@ def test_links_and_events_of_an_application_are_on_the_span(recorder: Recorder, 
         span: Any = provider.get_tracer("x").start_span("x", attributes={"k": "v"}, start_time=1)
         if lighter:
             lighten(span)
-            assert (type(span._events), type(span._links)) == (Few, Few)
+            assert (type(span._events), type(span._links)) == (Events, Few)
         for number in range(3):
             span.add_event(f"e{number}", {"n": number}, number)
             span.add_link(OTHER, {"n": number})

@@ -51,7 +51,15 @@ def operation_in_context() -> Mapping[str, Value]:
 class Facts:
     """The facts of one session; while its span is open, what is learnt goes there at once."""
 
-    __slots__ = ("_identity", "_span", "_writer", "auth_sequence", "authenticated", "client", "user", "values")
+    __slots__ = (
+        "_shown_user",
+        "_span",
+        "_writer",
+        "auth_sequence",
+        "client",
+        "user",
+        "values",
+    )
 
     def __init__(self, transport: str, device: str | None, client: Address) -> None:
         # That of an object: they share the table of their keys, and take half of the memory (PEP 412).
@@ -62,12 +70,12 @@ class Facts:
             self.values[names.DEVICE_TYPE] = device
         self.client = client
         self.user: str | None = None
-        self.authenticated = False
         # Seed 003's log_subid: 0 before the first login.
         self.auth_sequence = 0
         self._span: Span | None = None
         self._writer: SpanWriter = BY_API
-        self._identity: dict[str, Value] | None = None
+        # While a login holds: who it is, as the class *identity* lets it out.
+        self._shown_user: Mapping[str, Value] | None = None
 
     def start(self, found: dict[str, Value], peer: Address, local: Address, server: Address) -> None:
         """What is known when the session starts: *found*, and the ends of its connection."""
@@ -87,14 +95,15 @@ class Facts:
     def detach(self) -> None:
         """The span ends: what is learnt from here on is not on it."""
         self._span = None
+        _speaking.pop(self, None)
         self.values = self.values.copy()  # which may be lent to the span
 
     def learn(self, facts: Mapping[str, Value]) -> None:
         """Add *facts*."""
-        self._identity = None
         if self._span is not None and facts and not self._writer.set(self._span, facts):
             self.detach()  # the application has ended it
         self.values.update(facts)
+        _speaking.pop(self, None)
 
     def learn_peer(self, host_key: str, port_key: str, address: Address) -> None:
         """Add the *address* of a machine on the other side: identity, and of no use when hashed."""
@@ -124,28 +133,29 @@ class Facts:
 
     def accept_user(self, user: str | None) -> None:
         """A login was accepted; *user* is None when the protocol does not show who it was."""
-        self.authenticated = True
         self.auth_sequence += 1
         self.user = clean(user, SPAN_TEXT) if user is not None else None
-        self._identity = None
-        shown = self._shown_user()
-        if shown and names.USER_NAME in shown:
-            self.learn(shown | {names.PLAIN_USERNAME: shown[names.USER_NAME]})
+        shown = self._shown_user = _shown(self.user, policy().identity)
+        if names.USER_NAME in shown:
+            self.learn({**shown, names.PLAIN_USERNAME: shown[names.USER_NAME]})
         else:
             self.learn(shown)
 
     def end_user(self) -> None:
         """The identity ended. The span keeps the last one; later events have none."""
-        self.authenticated = False
         self.user = None
-        self._identity = None
+        self._shown_user = None
+        _speaking.pop(self, None)
 
-    def _shown_user(self) -> dict[str, Value]:
-        apply, renames = policy().identity
-        shown = apply(self.user) if self.user is not None else None
-        if shown is None:
-            return {}
-        return {renames(names.USER_NAME) if renames is not None else names.USER_NAME: shown}
+    @property
+    def authenticated(self) -> bool:
+        """Whether a login holds."""
+        return self._shown_user is not None
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the session's span is open and takes what is learnt."""
+        return self._span is not None and self._span.is_recording()
 
     def without_twins(self) -> dict[str, Value]:
         """The facts as our own events carry them: without the plain names, which repeat others."""
@@ -164,14 +174,22 @@ class Facts:
     @property
     def identity(self) -> dict[str, Value]:
         """Who and what this session is, as on every event; it is given away, so that the rest can be added."""
-        known = self._identity
+        known = _speaking.get(self)
         if known is None:
             known = {key: self.values[key] for key in _IDENTITY if key in self.values}
-            known.update(self._shown_user())
-            self._identity = known
+            known.update(self._shown_user or _NO_FACTS)
+            if len(_speaking) >= _SPEAKING:
+                _speaking.clear()
+            _speaking[self] = known
         identity = known.copy()
         identity[names.AUTH_SEQUENCE] = self.auth_sequence  # not kept: a sixth key doubles a dictionary
         return identity
+
+
+# The identities of sessions that have said something lately, ready for the next event. Most open sessions have
+# nothing to say for a long time, and need none.
+_SPEAKING: Final = 256  # sessions
+_speaking: Final[dict[Facts, dict[str, Value]]] = {}
 
 
 class _Known:
@@ -185,6 +203,15 @@ def _address(found: dict[str, Value], host_key: str, port_key: str, address: Add
         found[host_key] = clean(host, SPAN_TEXT)
     if port is not None:
         found[port_key] = port
+
+
+def _shown(user: str | None, identity: Rule) -> Mapping[str, Value]:
+    """Who *user* is, as the class *identity* lets it out."""
+    apply, renames = identity
+    shown = apply(user) if user is not None else None
+    if shown is None:
+        return _NO_FACTS
+    return {renames(names.USER_NAME) if renames is not None else names.USER_NAME: shown}
 
 
 def _client(found: dict[str, Value], client: Address, identity: Rule) -> None:

@@ -41,9 +41,7 @@ class Gate:
         "_level",
         "_metrics",
         "_on_span",
-        "_samples_all",
-        "_samples_audit",
-        "_span",
+        "_samples",
         "_views",
         "_where",
         "tally",
@@ -52,7 +50,6 @@ class Gate:
     def __init__(self, scope: Scope, kind: Kind, facts: Facts, span: Span, context: Context, level: str) -> None:
         self._kind = kind
         self._facts = facts
-        self._span = span
         self._where = span.get_span_context()
         self._context = context
         chosen = settings()
@@ -68,15 +65,14 @@ class Gate:
         self._on_span: SpanEvents | None = None
         if span.is_recording() and chosen.events != "logs":
             self._on_span = SpanEvents(span, facts.values, self._views.spans)
-        # Which events go to the logs though the span may not be sampled (``SESSIONSPAN_UNSAMPLED``).
-        self._samples_all = self._on_span is not None or chosen.unsampled == "all" or is_sampled(self._where)
-        self._samples_audit = chosen.unsampled == "audit"
+        sampled = self._on_span is not None or is_sampled(self._where)
+        self._samples = "all" if sampled else chosen.unsampled  # which events go to the logs
 
     @property
     def listened_to(self) -> bool:
         """Whether anybody takes what the session says: its span records, logs, metrics or activities are taken."""
         return (
-            self._span.is_recording()
+            self._facts.recorded
             or self._metrics is not None
             or self._activities is not None
             or self._emitter is not None
@@ -94,7 +90,7 @@ class Gate:
             if metrics is not None:
                 metrics.event_dropped(self._kind, "session_cap")
             return
-        if self._emitter is not None and (self._samples_all or (self._samples_audit and event.audit)):
+        if self._emitter is not None and (self._samples == "all" or (self._samples == "audit" and event.audit)):
             self._emit(self._emitter, event, timestamp)
         if self._activities is not None:
             self._activities.tell(event, timestamp, self._facts, self._views.logs)

@@ -49,8 +49,7 @@ class Tally:
     __slots__ = (
         "_code",
         "_enhanced",
-        "_max_events",
-        "_ordinary",
+        "_ordinary_left",
         "_refusals",
         "_users",
         "_vital",
@@ -67,8 +66,8 @@ class Tally:
     )
 
     def __init__(self, max_events: int) -> None:
-        self._max_events = max_events
-        self._ordinary = self._vital = self._refusals = 0  # that were admitted
+        self._ordinary_left = max_events
+        self._vital = self._refusals = 0  # that were admitted
         self._users: set[str | None] | None = None  # most sessions have none
         self.commands = self.failed_commands = 0
         self.auth_failures = self.auth_successes = 0
@@ -124,8 +123,8 @@ class Tally:
                 self._vital += 1
                 self.events += 1
                 return True
-        elif self._ordinary < self._max_events:
-            self._ordinary += 1
+        elif self._ordinary_left > 0:
+            self._ordinary_left -= 1
             self.events += 1
             return True
         self.dropped += 1

@@ -24,7 +24,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcess
 from opentelemetry.sdk.trace.sampling import ParentBased, ParentBasedTraceIdRatio, StaticSampler, TraceIdRatioBased
 
 from sessionspan.sdk.limits import permit
-from sessionspan.sdk.memory import Lent, lend, lighten
+from sessionspan.sdk.memory import Events, Lent, lend, lighten
 
 if TYPE_CHECKING:
     from sessionspan.events import Value
@@ -104,7 +104,13 @@ class _Writer:
 
     def add(self, span: Any, name: str, attributes: dict[str, Value], timestamp: int) -> None:
         """See `sessionspan.span_writer.SpanWriter`."""
-        span._add_event(Event(name, attributes, timestamp))
+        events = span._events
+        if type(events) is Events:
+            with span._lock:
+                if span._end_time is None:
+                    events.add(name, attributes, timestamp)
+                    return
+        span._add_event(Event(name, attributes, timestamp))  # which says what is wrong
 
 
 WRITER: Final[SpanWriter] = _Writer()
