@@ -22,8 +22,6 @@ from sessionspan.protocols.lines import Lines, pieces
 from sessionspan.protocols.modes import GREETING, HELD, LINES, LOST, SASL
 from sessionspan.protocols.sasl import Exchange
 
-_NOTHING: Final[tuple[Event, ...]] = ()
-
 PENDING: Final = 1000  # pipelined commands without a reply, beyond which we lose track
 OTHER: Final = "_OTHER"  # a verb, or a code, outside of the closed set
 
@@ -126,7 +124,7 @@ class Dialogue(Generic[P]):
 
     def _said(self) -> Sequence[Event]:
         if not self._events:
-            return _NOTHING
+            return ()
         events = tuple(self._events)
         self._events.clear()
         return events

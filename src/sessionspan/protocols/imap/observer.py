@@ -27,8 +27,6 @@ from sessionspan.protocols.imap.replies import CONTINUATION, UNANSWERED, UNTAGGE
 from sessionspan.protocols.imap.segments import Segments
 from sessionspan.protocols.imap.store import Store
 
-_NOTHING: Final[tuple[Event, ...]] = ()
-
 
 class IMAPObserver(Dialogue[Pending]):
     """Watches one IMAP connection."""
@@ -71,7 +69,7 @@ class IMAPObserver(Dialogue[Pending]):
     def server_sent(self, data: bytes) -> Sequence[Event]:
         """Take bytes of the server; return the events that they complete."""
         if self._mode == modes.LOST:
-            return _NOTHING
+            return ()
         for response in self._replies.feed(data):
             if isinstance(response, Reply):
                 self._replied(response)

@@ -13,8 +13,6 @@ from sessionspan.protocols.imap.numbers import numbers
 from sessionspan.protocols.imap.replies import Exists, Expunged, Reply, Response, Vanished
 from sessionspan.protocols.imap.target import Append, Target
 
-_NOTHING: Final[Sequence[Event]] = ()
-
 VANISHED: Final = 10_000  # messages of one response that are told; a session may record no more anyway
 
 # While one of these is under way, what goes goes by it; else some other session has deleted it.
@@ -34,9 +32,9 @@ class Store:
         """The server has sent *response*, which is data, while these commands are *pending*."""
         if isinstance(response, Exists):
             self._exists = response.number
-            return _NOTHING
+            return ()
         if self._mailbox is None:
-            return _NOTHING
+            return ()
         if isinstance(response, Fetched):
             return self._fetched(self._mailbox, response)
         deletes = any(command.verb in _DELETES for command in pending)
@@ -46,12 +44,12 @@ class Store:
         elif isinstance(response, Vanished):
             self._mailbox.vanished(response.uids)
             gone = numbers(response.uids, 0, VANISHED)
-        return [_deleted(self._mailbox, uid) for uid in gone] if deletes else _NOTHING
+        return [_deleted(self._mailbox, uid) for uid in gone] if deletes else ()
 
     def answered(self, command: Pending, reply: Reply) -> Sequence[Event]:
         """The server has answered *command* with *reply*."""
         means = _ANSWERED.get(command.verb)
-        return means(self, command, reply) if means is not None else _NOTHING
+        return means(self, command, reply) if means is not None else ()
 
     def _fetched(self, mailbox: Mailbox, message: Fetched) -> Sequence[Event]:
         if message.number is not None:
@@ -59,7 +57,7 @@ class Store:
         elif message.uid is not None and message.marked is not None:
             mailbox.mark_uids(b"%d" % message.uid, message.marked)
         if not message.opened:
-            return _NOTHING
+            return ()
         uid = message.uid
         if uid is None and message.number is not None:
             uid = mailbox.uid_of(message.number)
@@ -74,16 +72,16 @@ class Store:
             self._mailbox = Mailbox(name, command.verb == "EXAMINE" or reply.code == "READ-ONLY")
         elif reply.status == "no":  # RFC 9051 6.3.2: then none is
             self._mailbox = None
-        return _NOTHING
+        return ()
 
     def _closed(self, command: Pending, reply: Reply) -> Sequence[Event]:
         mailbox = self._mailbox
         if not reply.accepts:
-            return _NOTHING
+            return ()
         self._mailbox = None
         # RFC 9051 6.4.1: CLOSE deletes what is marked, and says nothing of it.
         if mailbox is None or mailbox.read_only or command.verb != "CLOSE":
-            return _NOTHING
+            return ()
         return [_deleted(mailbox, uid) for uid in mailbox.marked()]
 
     def _stored_flags(self, command: Pending, reply: Reply) -> Sequence[Event]:
@@ -94,16 +92,16 @@ class Store:
                 self._mailbox.mark_uids(messages, marked)
             else:
                 self._mailbox.mark(messages, self._exists, marked)
-        return _NOTHING
+        return ()
 
     def _expunged(self, command: Pending, reply: Reply) -> Sequence[Event]:
         if self._mailbox is not None and reply.accepts:
             self._mailbox.all_expunged()
-        return _NOTHING
+        return ()
 
     def _appended(self, command: Pending, reply: Reply) -> Sequence[Event]:
         if not reply.accepts or not isinstance(command.reads, Append):
-            return _NOTHING
+            return ()
         uids = list(numbers(reply.uids, 0, len(command.reads.messages)))
         uids = uids if len(uids) == len(command.reads.messages) else []
         return [

@@ -31,7 +31,6 @@ from sessionspan.protocols.smtp.content import Content
 from sessionspan.protocols.smtp.mail import Mail
 from sessionspan.protocols.smtp.replies import UNANSWERED, Replies, Reply
 
-_NOTHING: Final[tuple[Event, ...]] = ()
 _NO_CONTENT: Final = Content()
 
 
@@ -77,13 +76,13 @@ class SMTPObserver(Dialogue[Pending]):
         if self._mode == CONTENT:  # then nothing waits
             taken = self._content.feed(data)
             if taken is None:
-                return _NOTHING
+                return ()
             data = self._content_ended(data, taken)
         elif self._mode == LINES:
             line = self._inbox.only_line(data)
             if line is not None:
                 self._take_line(line)
-                return self._said() if self._events else _NOTHING
+                return self._said() if self._events else ()
         return super().client_sent(data)
 
     def server_sent(self, data: bytes) -> Sequence[Event]:
@@ -92,7 +91,7 @@ class SMTPObserver(Dialogue[Pending]):
             self._replied(reply)
             if self._inbox.waiting:
                 self._read()  # what was held may be readable now
-        return self._said() if self._events else _NOTHING
+        return self._said() if self._events else ()
 
     @property
     def unfinished(self) -> bool:
