@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -38,12 +38,13 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.sdk.util import BoundedList
 from opentelemetry.trace import SpanContext, TraceFlags
 
-from sessionspan import facts, own, session
+from sessionspan import own, session
 from sessionspan.addresses import Address
 from sessionspan.guard import guard
+from sessionspan.sdk import memory
 from sessionspan.sdk.memory import Events, Few, Lent, lighten
 from sessionspan.sdk.spans import nobody_looks
-from sessionspan.session import Session
+from sessionspan.span_writer import writer_of
 from sessionspan.testing import Recorder
 
 PEER = ("192.0.2.7", 40000)
@@ -73,18 +74,6 @@ def test_a_session_and_its_span_have_one_dictionary(recorder: Recorder) -> None:
         s.set_username("ann")
         assert current_span().attributes["user.name"] == "ann"
     assert (recorder.wait_for_session().attributes or {})["user.name"] == "ann"
-
-
-def test_what_is_kept_ready_of_sessions_that_speak_is_bounded_and_goes_with_them() -> None:
-    before = len(facts._speaking)
-    crowd = [Session(own.SCOPE, "SMTP", peer=Address(*PEER)) for _ in range(facts._SPEAKING + 50)]
-    for s in crowd:
-        s.start()
-        assert len(facts._speaking) <= facts._SPEAKING
-    assert any(s._facts in facts._speaking for s in crowd)
-    for s in crowd:
-        s.end()
-    assert len(facts._speaking) <= before
 
 
 def test_what_an_application_sets_on_the_span_is_none_of_the_sessions_facts(recorder: Recorder) -> None:
@@ -335,6 +324,56 @@ def test_what_a_processor_changes_in_an_event_is_exported(recorder: Recorder) ->
     assert {(event.attributes or {})["client.address"] for event in span.events} == {"redacted"}
     assert span.events[0] is started
     assert (started.attributes or {})["seen"]
+
+
+class Overtaken:
+    """Makes events as the SDK does; before the first one is made, somebody else has done something."""
+
+    def __init__(self, first: Callable[[], None]) -> None:
+        self.first: Callable[[], None] | None = first
+
+    def __call__(self, *args: Any) -> Event:
+        first, self.first = self.first, None
+        if first is not None:
+            first()
+        return Event(*args)
+
+
+def _redact(events: Events) -> None:
+    for event in events:
+        event._attributes = {"k": "redacted"}
+
+
+def test_what_another_reader_has_changed_meanwhile_stays_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = Events(128)
+    for number in range(3):
+        events.add("x", {"k": number}, number)
+    monkeypatch.setattr(memory, "Event", Overtaken(lambda: _redact(events)))
+    assert {event.attributes["k"] for event in events} == {"redacted"}
+    assert {event.attributes["k"] for event in events} == {"redacted"}
+
+
+def test_what_a_reader_changes_stays_changed_though_older_events_go_meanwhile(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events = Events(2)
+    for name in "ab":
+        events.add(name, {"k": name}, 1)
+    monkeypatch.setattr(memory, "Event", Overtaken(lambda: events.add("c", {"k": "c"}, 1)))
+    _redact(events)
+    assert [(event.name, event.attributes["k"]) for event in events] == [("b", "redacted"), ("c", "c")]
+
+
+def test_a_span_that_takes_events_in_its_own_way_gets_events() -> None:
+    class Own(Span):
+        def _add_event(self, event: Any) -> None:
+            added.append(event.name)
+
+    added: list[str] = []
+    span: Any = TracerProvider(shutdown_on_exit=False).get_tracer("x").start_span("x")
+    span.__class__ = Own
+    writer_of(span).add(span, "ours", {}, 1)
+    assert added == ["ours"]
 
 
 def test_a_reader_of_events_is_not_disturbed_by_those_that_come() -> None:

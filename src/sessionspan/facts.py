@@ -52,6 +52,7 @@ class Facts:
     """The facts of one session; while its span is open, what is learnt goes there at once."""
 
     __slots__ = (
+        "_changes",
         "_shown_user",
         "_span",
         "_writer",
@@ -74,7 +75,8 @@ class Facts:
         self.auth_sequence = 0
         self._span: Span | None = None
         self._writer: SpanWriter = BY_API
-        # While a login holds: who it is, as the class *identity* lets it out.
+        self._changes = 0
+        # None without a login; else who it is as the class *identity* lets it out, which may be nothing.
         self._shown_user: Mapping[str, Value] | None = None
 
     def start(self, found: dict[str, Value], peer: Address, local: Address, server: Address) -> None:
@@ -95,15 +97,17 @@ class Facts:
     def detach(self) -> None:
         """The span ends: what is learnt from here on is not on it."""
         self._span = None
-        _speaking.pop(self, None)
+        self._changed()
         self.values = self.values.copy()  # which may be lent to the span
 
     def learn(self, facts: Mapping[str, Value]) -> None:
         """Add *facts*."""
-        if self._span is not None and facts and not self._writer.set(self._span, facts):
-            self.detach()  # the application has ended it
-        self.values.update(facts)
-        _speaking.pop(self, None)
+        try:
+            if self._span is not None and facts and not self._writer.set(self._span, facts):
+                self.detach()  # the application has ended it
+            self.values.update(facts)
+        finally:  # a log handler of the application may raise where the SDK warns
+            self._changed()
 
     def learn_peer(self, host_key: str, port_key: str, address: Address) -> None:
         """Add the *address* of a machine on the other side: identity, and of no use when hashed."""
@@ -145,7 +149,7 @@ class Facts:
         """The identity ended. The span keeps the last one; later events have none."""
         self.user = None
         self._shown_user = None
-        _speaking.pop(self, None)
+        self._changed()
 
     @property
     def authenticated(self) -> bool:
@@ -155,7 +159,8 @@ class Facts:
     @property
     def recorded(self) -> bool:
         """Whether the session's span is open and takes what is learnt."""
-        return self._span is not None and self._span.is_recording()
+        span = self._span
+        return span is not None and span.is_recording()
 
     def without_twins(self) -> dict[str, Value]:
         """The facts as our own events carry them: without the plain names, which repeat others."""
@@ -166,7 +171,7 @@ class Facts:
 
     def plain_names(self) -> dict[str, Value]:
         """The plain names that hold now, for log records of the application."""
-        found = {key: self.values[key] for key in names.PLAIN_TWINS if key in self.values}
+        found: dict[str, Value] = {key: self.values[key] for key in names.PLAIN_TWINS if key in self.values}
         if self.user is None:
             found.pop(names.PLAIN_USERNAME, None)
         return found
@@ -174,22 +179,34 @@ class Facts:
     @property
     def identity(self) -> dict[str, Value]:
         """Who and what this session is, as on every event; it is given away, so that the rest can be added."""
-        known = _speaking.get(self)
+        known = _ready.get(self)
         if known is None:
-            known = {key: self.values[key] for key in _IDENTITY if key in self.values}
-            known.update(self._shown_user or _NO_FACTS)
-            if len(_speaking) >= _SPEAKING:
-                _speaking.clear()
-            _speaking[self] = known
+            known = self._get_ready()
         identity = known.copy()
         identity[names.AUTH_SEQUENCE] = self.auth_sequence  # not kept: a sixth key doubles a dictionary
         return identity
 
+    def _get_ready(self) -> dict[str, Value]:
+        changes = self._changes
+        found: dict[str, Value] = {key: self.values[key] for key in _IDENTITY if key in self.values}
+        found.update(self._shown_user or _NO_FACTS)
+        if self._span is not None:  # else the session is over
+            if len(_ready) >= _READY:
+                _ready.clear()
+            _ready[self] = found
+            if self._changes != changes:  # meanwhile, in another thread: the heartbeat's, or the session's own
+                _ready.pop(self, None)
+        return found
 
-# The identities of sessions that have said something lately, ready for the next event. Most open sessions have
-# nothing to say for a long time, and need none.
-_SPEAKING: Final = 256  # sessions
-_speaking: Final[dict[Facts, dict[str, Value]]] = {}
+    def _changed(self) -> None:
+        self._changes += 1
+        _ready.pop(self, None)
+
+
+# The identities of sessions that have said something lately, for their next event. Most open sessions have nothing
+# to say for a long time, and need none. Where more than these speak in turn, an event takes some percent longer.
+_READY: Final = 256  # sessions
+_ready: Final[dict[Facts, dict[str, Value]]] = {}
 
 
 class _Known:

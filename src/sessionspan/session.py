@@ -411,10 +411,12 @@ class Session(ForPeople):
         learns = _LEARNS.get(kind)
         if learns is not None:
             learns(self, event)
-        gate.record(event, timestamp or time.time_ns())
-        if kind is AuthEnd:  # the event itself was still theirs
-            self._facts.end_user()
-            gate.user_changed()
+        try:
+            gate.record(event, timestamp or time.time_ns())
+        finally:
+            if kind is AuthEnd:  # the event itself was still theirs
+                self._facts.end_user()
+                gate.user_changed()
 
     @guard
     def beat(self, interval: float) -> None:
@@ -465,6 +467,7 @@ class Session(ForPeople):
         """This process is a fork: the session is its parent's, and nothing of it is said here."""
         self._stage = _ENDED
         self._last = None
+        self._facts.detach()
 
     # How it does it.
 

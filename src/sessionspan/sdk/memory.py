@@ -10,7 +10,7 @@ import contextlib
 import copy
 import functools
 from collections.abc import ItemsView, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import Event
@@ -18,8 +18,6 @@ from opentelemetry.sdk.util import BoundedList
 
 if TYPE_CHECKING:
     from sessionspan.events import Value
-
-    _Unread: TypeAlias = tuple[Any, ...]  # timestamp, (name, keys of the attributes), their values
 
 _FEW: Final = 128  # the SDK's default limit; where there may be more, adding one to a tuple costs too much
 
@@ -108,22 +106,26 @@ class Few(BoundedList[Any]):
         self._items: tuple[Any, ...] = ()
         self._maxlen = maxlen
 
+    def _read(self) -> tuple[Any, ...]:
+        """The items, for whoever reads them."""
+        return self._items
+
     def __deepcopy__(self, memo: dict[int, Any]) -> BoundedList[Any]:
-        copied = BoundedList[Any].from_seq(self._maxlen, copy.deepcopy(self._items, memo))
+        copied = BoundedList[Any].from_seq(self._maxlen, copy.deepcopy(self._read(), memo))
         copied.dropped = self.dropped
         return copied
 
     def __repr__(self) -> str:
-        return f"BoundedList({[*self._items]}, maxlen={self._maxlen})"
+        return f"BoundedList({[*self._read()]}, maxlen={self._maxlen})"
 
     def __getitem__(self, index: Any) -> Any:
-        return self._items[index]
+        return self._read()[index]
 
     def __len__(self) -> int:
         return len(self._items)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._items)
+        return iter(self._read())
 
     def append(self, item: Any) -> None:
         """Add *item*; without room for it the oldest one goes."""
@@ -146,7 +148,8 @@ class Events(Few):
     """
 
     def __init__(self, maxlen: int | None) -> None:
-        self._kept: list[Event | _Unread] = []
+        # Events, and for one that nobody has read: timestamp, (name, keys of the attributes), their values.
+        self._kept: list[Any] = []
         self._maxlen = maxlen
 
     def __len__(self) -> int:
@@ -161,21 +164,21 @@ class Events(Few):
         if self._maxlen is None or len(self._kept) + len(seq) <= self._maxlen:
             self._kept.extend(seq)
         else:
-            # Another list: a reader may be about to put the event that it has read back into its place.
-            kept = [*self._kept, *seq]
+            # Another list: a reader may be about to put the event that it has read into its place in this one.
+            kept = [*self._read(), *seq]
             self.dropped += len(kept) - self._maxlen
             self._kept = kept[len(kept) - self._maxlen :]
 
-    @property
-    def _items(self) -> tuple[Event, ...]:  # type: ignore[override]  # what `Few` reads
+    def _read(self) -> tuple[Any, ...]:
         kept = self._kept
-        found: list[Event] = []
-        for place, event in enumerate(kept):
-            if isinstance(event, tuple):
-                timestamp, (name, *keys), *values = event
+        found = []
+        for place, unread in enumerate(kept):
+            if type(unread) is tuple:
+                timestamp, (name, *keys), *values = unread
                 event = Event(name, dict(zip(keys, values, strict=True)), timestamp)
-                kept[place] = event
-            found.append(event)
+                if kept[place] is unread:  # no call is between this and the next line, and so no other reader
+                    kept[place] = event
+            found.append(kept[place])
         return tuple(found)
 
 
