@@ -493,22 +493,19 @@ FORKED = [
 
 @pytest.mark.parametrize(("leave", "protocol"), FORKED)
 def test_a_forked_child_ends_no_session_of_its_parent(tmp_path, receiver, leave, protocol):
+    # Nothing is exported before the end: a fork inherits the locks of threads that are at it, for good.
     source = FORKS.replace("LEAVE", LEAVES[leave])
-    with Program(tmp_path, source, receiver.environment(protocol)) as program:
+    with Program(tmp_path, source, _environment(receiver, protocol)) as program:
         connection = program.open_session()
         assert connection.noop()[0] == 250
         assert program.wait_for("child") == "None []"
         connection.quit()
-        session = _the_session(receiver)
         program.terminate()
         assert program.wait() == -signal.SIGTERM
+    session = _the_session(receiver)
     assert session.attributes["sessionspan.end_reason"] == "quit"
     assert receiver.sessions == [session]
-    # The same record may come twice: gRPC sends a call again that was under way when the process forked.
-    assert (
-        len({(log.time, log.origin.resource["service.instance.id"]) for log in receiver.named("session.start")})
-        == 1
-    )
+    assert len(receiver.named("session.start")) == 1
 
 
 NO_THREADS = """
