@@ -148,7 +148,7 @@ class Events(Few):
     """
 
     def __init__(self, maxlen: int | None) -> None:
-        # Events, and for one that nobody has read: timestamp, (name, keys of the attributes), their values.
+        # Events, and for one that nobody has read: timestamp, (name, keys of the attributes), and their values.
         self._kept: list[Any] = []
         self._maxlen = maxlen
 
@@ -157,7 +157,7 @@ class Events(Few):
 
     def add(self, name: str, attributes: dict[str, Value], timestamp: int) -> None:
         """Add an event that nobody has read yet."""
-        self.extend(((timestamp, _shared((name, *attributes)), *attributes.values()),))
+        self.extend(((timestamp, _shape(name, tuple(attributes)), *attributes.values()),))
 
     def extend(self, seq: Sequence[Any]) -> None:
         """Add the items of *seq*; without room for them the oldest ones go."""
@@ -174,8 +174,8 @@ class Events(Few):
         found = []
         for place, unread in enumerate(kept):
             if type(unread) is tuple:
-                timestamp, (name, *keys), *values = unread
-                event = Event(name, dict(zip(keys, values, strict=True)), timestamp)
+                name, keys = unread[1]
+                event = Event(name, dict(zip(keys, unread[2:], strict=False)), unread[0])
                 if kept[place] is unread:  # no call is between this and the next line, and so no other reader
                     kept[place] = event
             found.append(kept[place])
@@ -183,6 +183,6 @@ class Events(Few):
 
 
 @functools.lru_cache(maxsize=1024)
-def _shared(shape: tuple[str, ...]) -> tuple[str, ...]:
-    """The first of all that are equal to *shape*, an event's name and keys: there are not many."""
-    return shape
+def _shape(name: str, keys: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """An event's name and the keys of its attributes: all events that have the same share one."""
+    return name, keys
