@@ -171,7 +171,7 @@ class Facts:
 
     def plain_names(self) -> dict[str, Value]:
         """The plain names that hold now, for log records of the application."""
-        found: dict[str, Value] = {key: self.values[key] for key in names.PLAIN_TWINS if key in self.values}
+        found = {key: self.values[key] for key in names.PLAIN_TWINS if key in self.values}
         if self.user is None:
             found.pop(names.PLAIN_USERNAME, None)
         return found
