@@ -12,6 +12,7 @@ import pytest
 
 os.environ["SESSIONSPAN_RAISE"] = "on"
 
+from sessionspan import own
 from sessionspan import settings as settings_module
 from sessionspan.testing import Recorder
 
@@ -45,3 +46,11 @@ def fresh_settings() -> Iterator[None]:
 @pytest.fixture
 def recorder() -> Recorder:
     return Recorder()
+
+
+@pytest.fixture
+def recorded(recorder: Recorder) -> Iterator[None]:
+    """Sessions of our own scope are told to the recorder."""
+    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
+    yield
+    own.SCOPE.unbind()

@@ -163,10 +163,8 @@ class Program:
         self.process.stdin.close()
 
     def terminate(self, number: int = signal.SIGTERM, times: int = 1) -> None:
-        """Send the signal to a program that has nothing to do, so that it is heard at once."""
-        wait_until_idle(self.process.pid)
-        for _ in range(times):
-            self.process.send_signal(number)
+        """Send the signal, as `terminate` does."""
+        terminate(self.process.pid, number, times)
 
     def wait(self) -> int:
         """Wait for the end of the process; return its exit status, minus the signal's number for a signal."""
@@ -181,7 +179,7 @@ def _switches(pid: int) -> list[str]:
     return [line for line in status.splitlines() if line.startswith(("State", "voluntary", "nonvoluntary"))]
 
 
-def wait_until_idle(pid: int) -> None:
+def _wait_until_idle(pid: int) -> None:
     """Wait until the main thread of the process *pid* waits for something that has not come for a while.
 
     Python hears a signal between two instructions of the main thread. One that comes in the moment in which the
@@ -196,6 +194,13 @@ def wait_until_idle(pid: int) -> None:
         if now == before and not any("running" in line for line in now):
             return
         before = now
+
+
+def terminate(pid: int, number: int = signal.SIGTERM, times: int = 1) -> None:
+    """Send the signal to a process that has nothing to do, so that it is heard at once."""
+    _wait_until_idle(pid)
+    for _ in range(times):
+        os.kill(pid, number)
 
 
 def client(port: int) -> smtplib.SMTP:

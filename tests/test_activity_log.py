@@ -11,14 +11,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-from sessionspan import activity_log, own, process_run, session, settings, stream_session
+from sessionspan import activity_log, process_run, session, settings, stream_session
 from sessionspan.activities import ACTIVITIES, parse_mask, selected
 from sessionspan.events import (
     AuthEnd,
@@ -45,11 +45,7 @@ HASH_KEY = "0123456789abcdef0123456789abcdef"
 CANARY = "Can4ry-s3cret"
 
 
-@pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
+pytestmark = pytest.mark.usefixtures("recorded")
 
 
 class Site(ModuleType):

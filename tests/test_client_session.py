@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from opentelemetry.context import attach, detach, get_value, set_value
 from opentelemetry.sdk.trace import ReadableSpan
@@ -18,11 +16,7 @@ from sessionspan.testing import Recorder
 SERVER = Address("core1.example", 22)
 
 
-@pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
+pytestmark = pytest.mark.usefixtures("recorded")
 
 
 def opened() -> Session:

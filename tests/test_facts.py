@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk._logs import LogRecordProcessor
 
 from sessionspan import facts, names, own, session
-from sessionspan.addresses import UNKNOWN, Address
+from sessionspan.addresses import Address
 from sessionspan.events import AuthEnd
-from sessionspan.facts import Facts
 from sessionspan.session import Session
 from sessionspan.testing import Recorder
 
 PEER = Address("192.0.2.7", 40000)
 
 
-@pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
-
-
-class Fails:
-    """A writer onto a span: the SDK warns, and a log handler of the application raises."""
-
-    def set(self, span: Any, attributes: Any) -> bool:
-        raise ValueError
-
-
-def started() -> Facts:
-    made = Facts("tcp", None, PEER)
-    made.start({}, UNKNOWN, UNKNOWN, UNKNOWN)
-    made.attach(Recorder().tracer_provider.get_tracer("x").start_span("x"), Takes())  # type: ignore[arg-type]
-    return made
-
-
-class Takes:
-    """A writer onto a span that takes everything."""
-
-    def set(self, span: Any, attributes: Any) -> bool:
-        return True
+pytestmark = pytest.mark.usefixtures("recorded")
 
 
 def test_identities_that_are_ready_are_bounded_and_go_with_their_sessions() -> None:
@@ -75,29 +50,40 @@ def test_nothing_is_ready_in_a_fork_of_the_sessions_of_its_parent() -> None:
 def test_a_login_that_ends_while_another_thread_asks_is_over_in_the_next_event(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = started()
-    known.accept_user("ann")
+    with session("IMAP", peer=PEER) as s:
+        known = s._facts
+        known.accept_user("ann")
 
-    def while_it_is_made(counted: Any) -> int:
-        if known.authenticated:
-            known.end_user()
-        return len(counted)
+        def while_it_is_made(counted: Any) -> int:
+            if known.authenticated:
+                known.end_user()
+            return len(counted)
 
-    monkeypatch.setattr(facts, "len", while_it_is_made, raising=False)
-    assert known.identity[names.USER_NAME] == "ann"  # it had been read
-    assert names.USER_NAME not in known.identity
+        with monkeypatch.context() as other_thread:
+            other_thread.setattr(facts, "len", while_it_is_made, raising=False)
+            assert known.identity[names.USER_NAME] == "ann"  # it had been read
+        assert names.USER_NAME not in known.identity
 
 
 def test_who_a_session_is_holds_though_its_span_cannot_be_written() -> None:
-    known = started()
-    assert known.identity[names.CLIENT_ADDRESS] == "192.0.2.7"
-    known._writer = Fails()  # type: ignore[assignment]
-    with pytest.raises(ValueError):
-        known.accept_user("ann")
-    assert known.identity[names.USER_NAME] == "ann"
-    with pytest.raises(ValueError):
-        known.learn_client(Address("198.51.100.1", 1))
-    assert names.CLIENT_ADDRESS not in known.identity
+    def refuse(record: logging.LogRecord) -> bool:
+        raise ValueError  # as a filter of the application may, when the SDK warns of a span that has ended
+
+    log = logging.getLogger("opentelemetry.sdk.trace")
+    with session("IMAP", peer=PEER) as s:
+        known = s._facts
+        assert known.identity[names.CLIENT_ADDRESS] == "192.0.2.7"
+        trace.get_current_span().end()
+        log.addFilter(refuse)
+        try:
+            with pytest.raises(ValueError):
+                known.accept_user("ann")
+            assert known.identity[names.USER_NAME] == "ann"
+            with pytest.raises(ValueError):
+                known.learn_client(Address("198.51.100.1", 1))
+            assert names.CLIENT_ADDRESS not in known.identity
+        finally:
+            log.removeFilter(refuse)
 
 
 def test_a_login_is_over_though_nobody_could_take_its_end(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import poplib
-import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp_receiver import GRPC, HTTP, Receiver
-from tests.programs import Program, wait_until_idle
+from tests.programs import Program, terminate
 
 # Long delays: what arrives was flushed because a process left, and not because it was time.
 LATE = {"OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_BLRP_SCHEDULE_DELAY": "3600000"}
@@ -245,9 +243,7 @@ def test_a_session_that_is_open_when_its_worker_is_stopped_arrives(
         client.user("alice")
         for line in program.stdout.splitlines():
             if line.startswith("worker"):
-                worker = int(line.split()[1])
-                wait_until_idle(worker)
-                os.kill(worker, signal.SIGTERM)
+                terminate(int(line.split()[1]))
         (session,) = receiver.wait_for_sessions()
         program.wait()
         client.close()

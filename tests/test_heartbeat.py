@@ -17,14 +17,7 @@ from sessionspan.testing import Recorder
 
 
 @pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def quick(recorded: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     heartbeat.stop()
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.02)
     yield

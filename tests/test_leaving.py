@@ -5,7 +5,6 @@ Every case is a process of its own with a real session open, under the launcher,
 
 from __future__ import annotations
 
-import os
 import signal
 import smtplib
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.otlp_receiver import GRPC, HTTP, PROTOCOLS, Receiver, Span
-from tests.programs import SERVER, Program, send_mail, wait_until_idle
+from tests.programs import SERVER, Program, send_mail, terminate
 
 # Long delays: what arrives has been flushed because the process left, and not because it was time.
 LATE = {"OTEL_BSP_SCHEDULE_DELAY": "3600000", "OTEL_BLRP_SCHEDULE_DELAY": "3600000"}
@@ -275,11 +274,6 @@ PID_1 = SERVER.replace(
 )
 
 
-def _terminate(pid: int) -> None:
-    wait_until_idle(pid)
-    os.kill(pid, signal.SIGTERM)
-
-
 def _wait_until_flushed(connection: smtplib.SMTP) -> None:
     deadline = time.monotonic() + HANG
     while b"sessionspan-sigterm" in connection.noop()[1]:
@@ -295,19 +289,19 @@ def test_sigterm_to_pid_1_exports_what_is_queued_and_ends_nothing(tmp_path, rece
         send_mail(program.port)
         connection = program.open_session()
         (child,) = Path(f"/proc/{program.process.pid}/task/{program.process.pid}/children").read_text().split()
-        _terminate(int(child))
+        terminate(int(child))
         (mailed,) = receiver.wait_for_sessions()
         assert mailed.attributes["sessionspan.end_reason"] == "quit"
         # The kernel does not deliver a default SIGTERM to PID 1, so the server goes on as it would have.
         _wait_until_flushed(connection)
         send_mail(program.port)
         connection.noop()  # answered, so the session before has ended
-        _terminate(int(child))
+        terminate(int(child))
         receiver.wait_for_sessions(2)
         _wait_until_flushed(connection)
         connection.quit()
         program.open_session()
-        _terminate(int(child))
+        terminate(int(child))
         receiver.wait_for_sessions(3)
         assert [s.attributes["sessionspan.end_reason"] for s in receiver.sessions] == ["quit"] * 3
         assert program.process.poll() is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,12 +12,7 @@ from sessionspan.levels import DEFAULT, LEVELS, Subject, parse
 from sessionspan.session import Session
 from sessionspan.testing import Recorder
 
-
-@pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
+pytestmark = pytest.mark.usefixtures("recorded")
 
 
 CISCO = Subject("ssh", "core1.lab.example", "cisco_ios")

@@ -6,7 +6,7 @@ import copy
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -51,11 +51,7 @@ PEER = ("192.0.2.7", 40000)
 OTHER = SpanContext(1, 2, False, TraceFlags(1))
 
 
-@pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
+pytestmark = pytest.mark.usefixtures("recorded")
 
 
 def current_span() -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,12 +17,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 from sessionspan import capture, operation, own, session
 from sessionspan.testing import Recorder
 
-
-@pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
+pytestmark = pytest.mark.usefixtures("recorded")
 
 
 def the_operation(recorder: Recorder) -> ReadableSpan:

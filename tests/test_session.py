@@ -11,7 +11,7 @@ import sys
 import threading
 import uuid
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -33,12 +33,7 @@ from sessionspan.session import Session, Side
 from sessionspan.taps import Wire
 from sessionspan.testing import Recorder
 
-
-@pytest.fixture(autouse=True)
-def recorded(recorder: Recorder) -> Iterator[None]:
-    own.SCOPE.bind(recorder.tracer_provider, recorder.logger_provider)
-    yield
-    own.SCOPE.unbind()
+pytestmark = pytest.mark.usefixtures("recorded")
 
 
 PEER = ("192.0.2.7", 40000)

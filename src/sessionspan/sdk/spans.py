@@ -34,14 +34,11 @@ if TYPE_CHECKING:
 def takes_finished(span: Any) -> bool:
     """Whether *span* is of the kind that this module knows, and limits attributes no further than we do."""
     kind = type(span)
-    if not isinstance(span, Span) or any(
-        getattr(kind, name, None) is not getattr(Span, name, None) for name in _WRITES
-    ):
+    if not isinstance(span, Span) or kind.set_attributes is not Span.set_attributes:
+        return False
+    if kind._add_event is not Span._add_event:
         return False
     return type(span._attributes) in (BoundedAttributes, Lent) and _permit(span._limits)
-
-
-_WRITES: Final = ("set_attributes", "_add_event")
 
 
 @functools.lru_cache(maxsize=16)
